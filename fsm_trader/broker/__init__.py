@@ -1,0 +1,1 @@
+"""Who takes orders: the Broker protocol and its adapters."""

@@ -1,0 +1,84 @@
+"""What reaches the engine from outside. Each carries its own facts; none says what to do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from fsm_trader.core.candles import Candle, PriceSeen
+from fsm_trader.core.orders import OrderBook
+from fsm_trader.core.records import Answer
+
+Reading = Literal["candles", "price", "book", "health", "instruments"]
+
+
+class CandlesRead(msgspec.Struct, frozen=True):
+    """Completed candles of one instrument, oldest first as far as the source keeps its promise."""
+
+    token: int
+    candles: tuple[Candle, ...]
+
+
+class PriceRead(msgspec.Struct, frozen=True):
+    """The last price of one instrument."""
+
+    price: PriceSeen
+
+
+class BookRead(msgspec.Struct, frozen=True):
+    """A complete read of the broker's orders and fills."""
+
+    book: OrderBook
+
+
+class ReadFailed(msgspec.Struct, frozen=True):
+    """A read gave nothing usable; it will be asked again."""
+
+    reading: Reading
+    why: str
+    token: int | None = None
+    login_required: bool = False
+
+
+class SendAnswered(msgspec.Struct, frozen=True):
+    """The answer to a sent order."""
+
+    trade_id: str
+    tag: str
+    answer: Answer
+    order_id: str | None = None
+    message: str = ""
+    sends: int = 1
+
+
+class CancelDone(msgspec.Struct, frozen=True):
+    """The answer to a request to cancel."""
+
+    trade_id: str
+    tag: str
+    answer: Answer
+    message: str = ""
+
+
+class HealthRead(msgspec.Struct, frozen=True):
+    """What a health check found."""
+
+    faults: tuple[str, ...] = ()
+    login_required: bool = False
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A person's order from outside the process."""
+
+    verb: Literal["halt", "resume", "flatten"]
+    by: str = ""
+
+
+class StopAsked(msgspec.Struct, frozen=True):
+    """The process was told to end: a signal's name."""
+
+    why: str
+
+
+Event = CandlesRead | PriceRead | BookRead | ReadFailed | SendAnswered | CancelDone | HealthRead | Asked | StopAsked

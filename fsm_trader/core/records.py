@@ -1,0 +1,253 @@
+"""What the journal may hold: frozen, typed records. A row is one record; a decision's rows are committed together.
+
+A record is never changed after it was shipped: a new field has a default, a new meaning is a new record.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from fsm_trader.core.candles import Candle
+from fsm_trader.core.contracts import OptionContract
+from fsm_trader.core.money import Paise
+from fsm_trader.core.orders import Fill, OrderReport, OrderRequest, Role
+from fsm_trader.core.settings import ExitRules
+
+Answer = Literal["accepted", "refused", "unknown", "absent"]
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """When a state's time is up, and the trigger that is fired then."""
+
+    at: datetime
+    trigger: str
+
+
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+    """Base of all records: the tag names the kind of row."""
+
+
+class RunStarted(_Record, frozen=True, tag="run_started"):
+    """A process began to write. *machines* maps machine name to definition hash."""
+
+    session: str
+    version: str
+    settings_digest: str
+    machines: dict[str, str]
+    pid: int
+    found: str = ""
+
+
+class RunStopped(_Record, frozen=True, tag="run_stopped"):
+    """A process ended in order; *exit_code* as documented, *open_trades* are left to the next start."""
+
+    exit_code: int
+    reason: str
+    open_trades: tuple[str, ...] = ()
+
+
+class SessionMoved(_Record, frozen=True, tag="session_moved"):
+    """The session machine made a transition (source equals dest for one that stays)."""
+
+    trigger: str
+    source: str
+    dest: str
+    reason: str = ""
+    deadline: Deadline | None = None
+
+
+class HealthSeen(_Record, frozen=True, tag="health_seen"):
+    """What a health check found; *faults* is empty when all is well."""
+
+    faults: tuple[str, ...] = ()
+    login_required: bool = False
+
+
+class CandlesSeen(_Record, frozen=True, tag="candles_seen"):
+    """Completed candles that decisions were made on."""
+
+    candles: tuple[Candle, ...]
+
+
+class InputRefused(_Record, frozen=True, tag="input_refused"):
+    """A fact from outside was unusable and skipped: what, and why."""
+
+    what: str
+    why: str
+
+
+class SignalSeen(_Record, frozen=True, tag="signal_seen"):
+    """A strategy said BUY or EXIT on a completed candle."""
+
+    strategy: str
+    signal: int
+    candle_start: datetime
+    index_paise: Paise
+
+
+class EntryBlocked(_Record, frozen=True, tag="entry_blocked"):
+    """A BUY was not followed; every reason is named."""
+
+    strategy: str
+    candle_start: datetime
+    reasons: tuple[str, ...]
+
+
+class TradeOpened(_Record, frozen=True, tag="trade_opened"):
+    """A trade came to be, with all it needs to be managed under whatever the files say later."""
+
+    trade_id: str
+    number: int
+    strategy: str
+    contract: OptionContract
+    lots: int
+    quantity: int
+    product: str
+    exits: ExitRules
+    machine: str
+    candle_start: datetime
+    index_paise: Paise
+
+
+class TradeMoved(_Record, frozen=True, tag="trade_moved"):
+    """The trade machine made a transition; *price_paise* is the option price the decision was made on."""
+
+    trade_id: str
+    trigger: str
+    source: str
+    dest: str
+    reason: str = ""
+    deadline: Deadline | None = None
+    price_paise: Paise | None = None
+
+
+class LevelsSet(_Record, frozen=True, tag="levels_set"):
+    """Stop and target from the actual average fill, and the end of the holding time."""
+
+    trade_id: str
+    stop_paise: Paise | None
+    target_paise: Paise | None
+    hold_until: datetime | None
+
+
+class OrderIntended(_Record, frozen=True, tag="order_intended"):
+    """An order is about to leave: committed before it does."""
+
+    trade_id: str
+    role: Role
+    attempt: int
+    request: OrderRequest
+    policy: str
+
+
+class OrderAnswered(_Record, frozen=True, tag="order_answered"):
+    """What became of sending an order. *sends* counts the requests that left."""
+
+    trade_id: str
+    tag: str
+    answer: Answer
+    order_id: str | None = None
+    message: str = ""
+    sends: int = 1
+
+
+class CancelIntended(_Record, frozen=True, tag="cancel_intended"):
+    """A cancellation is about to leave."""
+
+    trade_id: str
+    tag: str
+    order_id: str
+    policy: str
+
+
+class CancelAnswered(_Record, frozen=True, tag="cancel_answered"):
+    """What became of asking for a cancellation: a request, not a fact about the order."""
+
+    trade_id: str
+    tag: str
+    answer: Answer
+    message: str = ""
+
+
+class OrderSeen(_Record, frozen=True, tag="order_seen"):
+    """The broker's book tells something new of one of our orders."""
+
+    trade_id: str
+    tag: str
+    report: OrderReport
+
+
+class FillSeen(_Record, frozen=True, tag="fill_seen"):
+    """The broker's book holds a fill that was not known."""
+
+    trade_id: str
+    tag: str
+    fill: Fill
+
+
+class AlarmRaised(_Record, frozen=True, tag="alarm_raised"):
+    """Something a person should look at; *level* grows while it lasts."""
+
+    text: str
+    trade_id: str | None = None
+    level: int = 1
+
+
+class OperatorAsked(_Record, frozen=True, tag="operator_asked"):
+    """A person asked for halt, resume or flatten."""
+
+    verb: Literal["halt", "resume", "flatten"]
+    by: str = ""
+
+
+Record = (
+    RunStarted
+    | RunStopped
+    | SessionMoved
+    | HealthSeen
+    | CandlesSeen
+    | InputRefused
+    | SignalSeen
+    | EntryBlocked
+    | TradeOpened
+    | TradeMoved
+    | LevelsSet
+    | OrderIntended
+    | OrderAnswered
+    | CancelIntended
+    | CancelAnswered
+    | OrderSeen
+    | FillSeen
+    | AlarmRaised
+    | OperatorAsked
+)
+
+_encoder = msgspec.json.Encoder(decimal_format="string")
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+def encode(record: Record) -> str:
+    """Write a record as JSON; the same record always gives the same text."""
+    return _encoder.encode(record).decode()
+
+
+def decode(body: str | bytes) -> Record:
+    """Read a record back, exactly.
+
+    Raises:
+        msgspec.ValidationError: the text is not a record of this version or an earlier one.
+    """
+    return _decoder.decode(body)
+
+
+def kind_of(record: Record) -> str:
+    """Return the row kind of a record, ``trade_moved``."""
+    return str(type(record).__struct_config__.tag)
+
+
+def trade_of(record: Record) -> str | None:
+    """Return the trade a record belongs to, None for the session's own rows."""
+    return getattr(record, "trade_id", None)

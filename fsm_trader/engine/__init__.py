@@ -1,0 +1,1 @@
+"""The one loop: events in, transitions and commands out, everything committed before it acts."""

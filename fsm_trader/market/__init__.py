@@ -1,0 +1,1 @@
+"""What the market shows: candles, instruments, option selection, calendar and feeds."""

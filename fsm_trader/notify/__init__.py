@@ -1,0 +1,1 @@
+"""Telling people what was committed: the Notifier protocol, Telegram and the log."""

@@ -1,0 +1,1 @@
+"""Tools of the operating system: clocks, the lock, logging."""

@@ -1,0 +1,1 @@
+"""Made-up worlds: the generated sample day; later the backtest, the fault simulation and the sandbox."""
