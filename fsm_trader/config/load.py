@@ -1,0 +1,107 @@
+"""session.yaml and strategies.yaml into settings: both files are judged together, all faults in one error.
+
+It reads no environment of its own and starts nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fsm_trader.config.broker import read_broker, read_kind
+from fsm_trader.config.fields import Section
+from fsm_trader.config.files import is_file
+from fsm_trader.config.keys import OPEN_PLACES, SECRET_PLACES, SESSION_FILE, STRATEGIES_FILE
+from fsm_trader.config.market import read_market
+from fsm_trader.config.paths import read_journal_url, read_path
+from fsm_trader.config.secrets import Secrets
+from fsm_trader.config.session import read_risk, read_session
+from fsm_trader.config.strategies import CheckStrategy, choose_active, read_strategies
+from fsm_trader.config.surroundings import read_log, read_machines, read_telegram
+from fsm_trader.core.settings import MachineFiles, Settings, StrategySettings
+from fsm_trader.errors import Fault
+from fsm_trader.strict_yaml import Node, Reader, scan_file
+
+
+def load_settings(path: Path, *, environ: Mapping[str, str], check_strategy: CheckStrategy | None = None) -> Settings:
+    """Read a session file, the strategies file it names and the secrets it asks for.
+
+    Args:
+        path: the session file; paths inside it start at its folder.
+        environ: where ``${NAME}`` is looked up.
+        check_strategy: says what is wrong with an active strategy's class name and params, or None.
+
+    Raises:
+        SetupError: something cannot be used; every fault of both files is listed.
+    """
+    reader = Reader()
+    root, session_text = _read(reader, path)
+    if root is None:
+        reader.finish()
+    top = Section(reader, root, SESSION_FILE[""])
+    folder = path.absolute().parent
+    secrets = Secrets(reader, environ)
+    session, broker = read_session(top), read_broker(top, folder, secrets)
+    market = read_market(top, folder, read_kind(top))
+    journal_url = read_journal_url(reader, _journal_node(top), folder, secrets)
+    telegram, risk = read_telegram(top, secrets), read_risk(top)
+    machines, log = read_machines(top, folder), read_log(top, folder)
+    # The other files come last, so that faults are told in the order in which a person meets the files.
+    strategies, strategies_text = _read_strategies(reader, top, path.parent, check_strategy)
+    digest = _digest([session_text, strategies_text, *_machine_texts(reader, machines)])
+    reader.finish()
+    return Settings(
+        source=path.absolute(),
+        session=session,
+        broker=broker,
+        market=market,
+        journal_url=journal_url,
+        telegram=telegram,
+        risk=risk,
+        strategies=strategies,
+        machines=machines,
+        log=log,
+        digest=digest,
+    )
+
+
+def _read(reader: Reader, path: Path) -> tuple[Node | None, bytes]:
+    node, faults, data = scan_file(path)
+    reader.faults.extend(_hushed(fault) for fault in faults)
+    return node, data
+
+
+def _hushed(fault: Fault) -> Fault:
+    if not fault.path.startswith(SECRET_PLACES) or fault.path in OPEN_PLACES:
+        return fault
+    return Fault(fault.where, fault.path, "not a plain YAML value (not shown); expected ${NAME} where it is a secret")
+
+
+def _read_strategies(
+    reader: Reader, top: Section, folder: Path, check: CheckStrategy | None
+) -> tuple[tuple[StrategySettings, ...], bytes]:
+    if top.get("strategies") is None:
+        return (), b""
+    section = top.section("strategies", SESSION_FILE["strategies"])
+    node, text = _read(reader, read_path(reader, section.get("file"), folder, "strategies.yaml"))
+    defined = None if node is None else read_strategies(Section(reader, node, STRATEGIES_FILE[""]))
+    return choose_active(section, defined or None, check), text
+
+
+def _journal_node(top: Section) -> Node | None:
+    return top.section("journal", SESSION_FILE["journal"]).get("url")
+
+
+def _machine_texts(reader: Reader, machines: MachineFiles) -> list[bytes]:
+    paths = [path for path in (machines.session, machines.trade) if path is not None and is_file(path)]
+    return [_read(reader, path)[1] for path in paths]
+
+
+def _digest(texts: Sequence[bytes]) -> str:
+    """Return the SHA-256 of the files as they stand, ``${NAME}`` unresolved; lengths keep their borders apart."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(len(text).to_bytes(8, "big"))
+        digest.update(text)
+    return digest.hexdigest()
