@@ -1,0 +1,88 @@
+"""Which option to buy: a pure choice from the contracts the dump lists. Knows no price feed, clock or order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+
+from fsm_trader.core.contracts import OptionContract, OptionKind
+from fsm_trader.core.money import Paise, show_rupees
+from fsm_trader.core.settings import OptionRule
+from fsm_trader.errors import TraderError
+
+
+class SelectionError(TraderError, ValueError):
+    """No listed contract fits the rule: there is nothing to buy, and nothing was sent."""
+
+
+def select_option(
+    contracts: Sequence[OptionContract], rule: OptionRule, *, spot_paise: int, day: date
+) -> OptionContract:
+    """Choose the contract a rule asks for.
+
+    The expiry is chosen first, among all contracts of the rule's kind; then the strike, among those of that expiry.
+    ``nearest_monthly`` takes the last expiry listed within a calendar month as that month's. A spot half-way between
+    two strikes goes to the one in the money (lower for a call, higher for a put): it moves more with the index.
+
+    Args:
+        contracts: options of one underlying, in any order.
+        rule: what is wanted.
+        spot_paise: index in paise of a point; above zero.
+        day: trading day; expiries before *day* plus the rule's ``skip_days`` are passed over.
+
+    Raises:
+        SelectionError: no contract fits, or the contracts are of several underlyings.
+    """
+    if spot_paise <= 0:
+        raise SelectionError(f"option selection: spot {spot_paise} paise; expected above zero; no option was chosen")
+    names = sorted({contract.name for contract in contracts})
+    if len(names) > 1:
+        raise SelectionError(f"option selection: contracts of {names}; expected one underlying; no option was chosen")
+    of_kind = [contract for contract in contracts if contract.kind is rule.kind]
+    expiry = _expiry(of_kind, rule, day)
+    return _strike([contract for contract in of_kind if contract.expiry == expiry], rule, spot_paise)
+
+
+def monthly_expiries(expiries: Iterable[date]) -> list[date]:
+    """Return the last expiry listed in each calendar month, in order."""
+    last: dict[tuple[int, int], date] = {}
+    for expiry in expiries:
+        month = (expiry.year, expiry.month)
+        last[month] = max(expiry, last.get(month, expiry))
+    return sorted(last.values())
+
+
+def _expiry(contracts: Sequence[OptionContract], rule: OptionRule, day: date) -> date:
+    listed = sorted({contract.expiry for contract in contracts})
+    candidates = monthly_expiries(listed) if rule.expiry == "nearest_monthly" else listed
+    earliest = day + timedelta(days=rule.skip_days)
+    for expiry in candidates:
+        if expiry >= earliest:
+            return expiry
+    seen = f"{len(listed)} expiries, the last {listed[-1]}" if listed else "none"
+    raise SelectionError(
+        f"option selection: {seen} of {rule.kind} listed; expected a {rule.expiry} expiry on or after {earliest}; "
+        "no option was chosen"
+    )
+
+
+def _strike(contracts: Sequence[OptionContract], rule: OptionRule, spot_paise: int) -> OptionContract:
+    in_the_money = -1 if rule.kind is OptionKind.CE else 1
+    if rule.strike == "at_or_above":
+        contracts = [contract for contract in contracts if contract.strike_paise >= spot_paise]
+    elif rule.strike == "at_or_below":
+        contracts = [contract for contract in contracts if contract.strike_paise <= spot_paise]
+    if not contracts:
+        raise SelectionError(
+            f"option selection: no {rule.kind} strike {rule.strike} spot {show_rupees(Paise(spot_paise))} is listed "
+            "for the expiry; expected at least one; no option was chosen"
+        )
+    # The symbol only makes the choice certain where a dump lists one strike twice.
+    return min(
+        contracts,
+        key=lambda contract: (
+            abs(contract.strike_paise - spot_paise),
+            -in_the_money * contract.strike_paise,
+            contract.tradingsymbol,
+        ),
+    )
