@@ -225,6 +225,16 @@ Record = (
     | OperatorAsked
 )
 
+
+class Entry(msgspec.Struct, frozen=True):
+    """One journal row: sequence number (from 1, no gaps), time, session and record."""
+
+    seq: int
+    at: datetime
+    session: str
+    record: Record
+
+
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 

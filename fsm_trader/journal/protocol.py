@@ -6,18 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
-
-from fsm_trader.core.records import Record
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One journal row, read back: sequence number (from 1, no gaps), time, session and record."""
-
-    seq: int
-    at: datetime
-    session: str
-    record: Record
+from fsm_trader.core.records import Entry, Record
 
 
 class Journal(Protocol):

@@ -1,0 +1,56 @@
+"""What the journal says, for the verbs that only read: status and verification."""
+
+from __future__ import annotations
+
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from fsm_trader.app.files import day_plan
+from fsm_trader.core.ledger import Ledger
+from fsm_trader.core.settings import Settings
+from fsm_trader.core.status import Status, status
+from fsm_trader.errors import HaltError, VerificationError
+from fsm_trader.journal.read import JournalReader, Verified
+from fsm_trader.journal.store import file_of
+from fsm_trader.ops.lock import holder_of
+
+
+def status_of(settings: Settings) -> Status:
+    """Say where the session stands, from its journal alone; works while it runs and after.
+
+    Raises:
+        SetupError: there is no journal yet, or it cannot be read.
+        VerificationError: a row cannot be read.
+    """
+    with JournalReader(settings.journal_url) as reader:
+        ledger = fold_of(reader)
+    file = file_of(settings.journal_url)
+    zone = ZoneInfo(settings.session.timezone)
+    day = date.fromisoformat(ledger.session[:10]) if ledger.session else None
+    plan = None if day is None else day_plan(settings, day)
+    holder = holder_of(file) if file is not None else None
+    return status(settings, ledger, plan, holder=holder, zone=zone)
+
+
+def verify(settings: Settings) -> Verified:
+    """Recompute the hash chain of the journal, read every row and fold it.
+
+    Raises:
+        SetupError: there is no journal, or it is no journal.
+    """
+    with JournalReader(settings.journal_url) as reader:
+        found = reader.verify()
+        if found.fault is not None:
+            return found
+        try:
+            fold_of(reader)
+        except (VerificationError, HaltError) as error:
+            return msgspec.structs.replace(found, fault=str(error))
+    return found
+
+
+def fold_of(reader: JournalReader) -> Ledger:
+    """Return the present as the journal tells it."""
+    return Ledger().fold(reader.entries())

@@ -1,0 +1,147 @@
+"""The world a paper session trades in: a recorded day, a broker with a book of its own, and the day's clock.
+
+The world outlives the trader: a run that was stopped or killed goes on at the moment the world stands at.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from fsm_trader.app.files import day_plan, recorded_day
+from fsm_trader.broker.paper.book import PaperBook, World
+from fsm_trader.broker.paper.broker import PaperBroker
+from fsm_trader.core.clock import Clock
+from fsm_trader.core.contracts import OptionContract
+from fsm_trader.core.day import DayPlan
+from fsm_trader.core.ledger import Ledger
+from fsm_trader.core.settings import Settings
+from fsm_trader.errors import SetupError, UnavailableError
+from fsm_trader.market.recorded import RecordedDay, days
+from fsm_trader.ops.clock import ScaledClock, VirtualClock
+
+# The world wakes up a little before the first window opens.
+_BEFORE_OPEN = timedelta(minutes=1)
+_LOG = logging.getLogger(__name__)
+
+
+class PaperWorld(msgspec.Struct, frozen=True):
+    """Everything outside the trader.
+
+    Args:
+        session: the session's id: the day, numbered from the second time on that it is begun in one journal.
+    """
+
+    recorded: RecordedDay
+    plan: DayPlan
+    clock: Clock
+    contracts: tuple[OptionContract, ...]
+    broker: PaperBroker
+    book: PaperBook
+    session: str
+
+
+def open_world(settings: Settings, ledger: Ledger, book: PaperBook) -> PaperWorld:
+    """Go on with the day that is being played, or begin the next one.
+
+    Raises:
+        SetupError: the data, the book and the journal do not fit together; nothing was started.
+    """
+    recorded, world, is_dawn = _play(settings, book, ledger)
+    contracts = _contracts(settings, recorded)
+    clock = _clock(settings, book, world, None if is_dawn else ledger.at)
+    broker = PaperBroker(
+        settings=settings.broker.paper,
+        clock=clock,
+        prices=recorded,
+        find_contract={contract.tradingsymbol: contract for contract in contracts}.get,
+        book=book,
+        hours=(recorded.opens_at, recorded.closes_at),
+    )
+    return PaperWorld(
+        recorded,
+        day_plan(settings, recorded.day),
+        clock,
+        contracts,
+        broker,
+        book,
+        _session_id(ledger, recorded, is_dawn=is_dawn),
+    )
+
+
+def _play(settings: Settings, book: PaperBook, ledger: Ledger) -> tuple[RecordedDay, World, bool]:
+    """Return the day, the book's world, and whether its play has not begun to move yet."""
+    world = book.world
+    if world is not None and not world.finished:
+        _refuse_other_day(settings, world)
+        recorded = recorded_day(settings, day=world.day.isoformat())
+        return recorded, world, world.now <= _dawn(settings, recorded)
+    if ledger.open_trades:
+        ids = ", ".join(trade.trade_id for trade in ledger.open_trades)
+        raise SetupError.at(
+            str(settings.broker.paper.book),
+            f"holds no world that is being played, but the journal has open trades ({ids}); expected the book they "
+            "were traded in: put it back, or begin a new journal",
+        )
+    recorded = recorded_day(settings, day=_next_day(settings, book))
+    return recorded, book.begin(recorded.day, _dawn(settings, recorded)), True
+
+
+def _refuse_other_day(settings: Settings, world: World) -> None:
+    wanted = settings.market.day
+    if wanted is not None and wanted != world.day.isoformat():
+        raise SetupError.at(
+            str(settings.source),
+            f"was {wanted}, but {world.day} is being played in {settings.broker.paper.book} and stands at "
+            f"{world.now:%H:%M:%S}; expected that day until it is over, or another broker.paper.book",
+            "$.market.day",
+        )
+
+
+def _next_day(settings: Settings, book: PaperBook) -> str:
+    if settings.market.day is not None:
+        return settings.market.day
+    there = days(settings.market, zone=ZoneInfo(settings.session.timezone))
+    played = set(book.played_days())
+    return next((day for day in there if day not in played), there[0]).isoformat()
+
+
+def _dawn(settings: Settings, recorded: RecordedDay) -> datetime:
+    return min(day_plan(settings, recorded.day).health_start, recorded.opens_at) - _BEFORE_OPEN
+
+
+def _clock(settings: Settings, book: PaperBook, world: World, journaled: datetime | None) -> Clock:
+    zone = ZoneInfo(settings.session.timezone)
+    start = world.now.astimezone(zone)
+    if journaled is not None:
+        # After a power cut the book's clock may be a moment behind the journal; time never goes back.
+        start = max(start, journaled.astimezone(zone))
+
+    def keep(now: datetime) -> None:
+        try:
+            book.save_now(now)
+        except UnavailableError as error:
+            # A clock that could not be saved is saved with the next move; a position must not wait for it.
+            _LOG.warning("%s", error)
+
+    if settings.market.speed > 0:
+        return ScaledClock(start, settings.market.speed, keep)
+    return VirtualClock(start, keep)
+
+
+def _session_id(ledger: Ledger, recorded: RecordedDay, *, is_dawn: bool) -> str:
+    day = recorded.day.isoformat()
+    if ledger.session.startswith(day) and not is_dawn:
+        return ledger.session
+    before = ledger.session_counts.get(day, 0)
+    return f"{day}.{before + 1}" if before else day
+
+
+def _contracts(settings: Settings, recorded: RecordedDay) -> tuple[OptionContract, ...]:
+    try:
+        return recorded.contracts(settings.market.underlying.name, recorded.day)
+    except UnavailableError as error:
+        raise SetupError.at(str(settings.source), str(error), "$.market.underlying.name") from error

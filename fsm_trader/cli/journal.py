@@ -1,0 +1,89 @@
+"""``journal list|verify|export``: what happened, read from the journal; it never writes to it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from fsm_trader.app.files import settings_of
+from fsm_trader.app.report import verify
+from fsm_trader.core.settings import Settings
+from fsm_trader.core.summary import summarise
+from fsm_trader.errors import SetupError
+from fsm_trader.journal.chain import Row
+from fsm_trader.journal.read import JournalReader, entry_of
+
+
+def call(options: argparse.Namespace) -> int:
+    """List, verify or export."""
+    settings = settings_of(options.file)
+    asks = {"list": _list, "verify": _verify, "export": _export}
+    return asks[options.ask](settings, options)
+
+
+def _list(settings: Settings, options: argparse.Namespace) -> int:
+    with JournalReader(settings.journal_url) as reader:
+        rows: Iterable[Row] = (
+            row
+            for row in reader.rows(trade_id=options.trade, session=options.session)
+            if options.kind is None or row.kind == options.kind
+        )
+        if options.last > 0:
+            rows = deque(rows, maxlen=options.last)
+        if options.json:
+            print(json.dumps([_plain(row) for row in rows], indent=2))
+            return 0
+        for row in rows:
+            entry = entry_of(row)
+            print(f"{row.seq:>7}  {entry.at:%Y-%m-%d %H:%M:%S}  {row.trade_id or '-':<13}{summarise(entry.record)}")
+    return 0
+
+
+def _verify(settings: Settings, options: argparse.Namespace) -> int:
+    found = verify(settings)
+    if options.json:
+        answer = {"ok": found.fault is None, "rows": found.rows, "head": found.head, "fault": found.fault}
+        print(json.dumps(answer, indent=2))
+    elif found.fault is None:
+        print(f"{found.rows} rows, every hash fits; head {found.head}")
+    else:
+        print(f"journal does not verify: {found.fault}. {found.rows} rows before it are good.", file=sys.stderr)
+    return 0 if found.fault is None else 6
+
+
+def _export(settings: Settings, options: argparse.Namespace) -> int:
+    with JournalReader(settings.journal_url) as reader:
+        if options.out is None:
+            _write(reader.rows(), sys.stdout)
+            return 0
+        try:
+            with options.out.open("w", encoding="utf-8") as file:
+                count = _write(reader.rows(), file)
+        except OSError as error:
+            raise SetupError.at(str(options.out), f"cannot be written: {error.strerror}; expected a file") from error
+    print(f"{count} rows: {options.out}")
+    return 0
+
+
+def _write(rows: Iterator[Row], out: TextIO) -> int:
+    count = 0
+    for row in rows:
+        out.write(json.dumps(_plain(row), ensure_ascii=False) + "\n")
+        count += 1
+    return count
+
+
+def _plain(row: Row) -> dict[str, object]:
+    return {
+        "seq": row.seq,
+        "at": row.at,
+        "session": row.session,
+        "trade_id": row.trade_id,
+        "kind": row.kind,
+        "body": json.loads(row.body),
+        "hash": row.hash,
+    }

@@ -1,0 +1,176 @@
+"""The command line's one table of verbs. A verb's own module is imported only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fsm_trader import __version__
+from fsm_trader.errors import (
+    JournalBusyError,
+    LoginRequiredError,
+    SetupError,
+    TraderError,
+    VerificationError,
+)
+
+_CODES = """exit codes:
+  0  done and flat
+  1  unexpected error
+  2  configuration refused, nothing was started
+  3  stopped with a position still open: it is in the journal and resumes
+  4  another process holds the journal
+  5  login required
+  6  a check or verification failed
+"""
+_EXAMPLE = "python -m fsm_trader"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse *arguments*, call the verb, and return the exit code."""
+    parser = _parser()
+    words = list(arguments)
+    verbs = _verbs(parser)
+    if words and not words[0].startswith("-") and words[0] not in verbs:
+        # ``python -m fsm_trader session.yaml`` runs the day; a mistyped verb has no file of its name.
+        if not Path(words[0]).suffix and not Path(words[0]).exists():
+            parser.error(f"no verb and no file {words[0]!r}; expected a session file, or one of {', '.join(verbs)}")
+        words.insert(0, "run")
+    options = parser.parse_args(words)
+    if not hasattr(options, "module"):
+        parser.print_help()
+        return 0
+    return _call(options)
+
+
+def console() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def _call(options: argparse.Namespace) -> int:
+    module = importlib.import_module(f"fsm_trader.cli.{options.module}")
+    try:
+        code: int = module.call(options)
+    except BrokenPipeError:
+        # The reader of our output left (``| head``): not our fault and no news; nothing more can be printed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except TraderError as error:
+        print(error, file=sys.stderr)
+        return _code_of(error)
+    return code
+
+
+def _code_of(error: TraderError) -> int:
+    codes: tuple[tuple[type[TraderError], int], ...] = (
+        (SetupError, 2),
+        (JournalBusyError, 4),
+        (LoginRequiredError, 5),
+        (VerificationError, 6),
+    )
+    return next((code for kind, code in codes if isinstance(error, kind)), 1)
+
+
+def _verbs(parser: argparse.ArgumentParser) -> tuple[str, ...]:
+    actions = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    return tuple(next(actions).choices)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fsm_trader",
+        description="A live intraday option trader whose session and trades are explicit, journaled state machines.",
+        epilog=f"example:\n  {_EXAMPLE} session.yaml          runs the day\n\n{_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fsm_trader {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs")
+    _run(verbs)
+    _check(verbs)
+    _status(verbs)
+    _journal(verbs)
+    _diagram(verbs)
+    return parser
+
+
+Verbs = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
+
+
+def _verb(verbs: Verbs[argparse.ArgumentParser], name: str, help_: str, example: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(
+        name,
+        help=help_,
+        description=help_[0].upper() + help_[1:] + ".",
+        epilog=f"example:\n  {_EXAMPLE} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.set_defaults(module=name)
+    return verb
+
+
+def _file(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("file", type=Path, metavar="session.yaml", help="the session file")
+
+
+def _json(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="print JSON for programs instead of text for people")
+
+
+def _run(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    verb = _verb(verbs, "run", "run the day (the verb may be left out)", "run session.yaml")
+    _file(verb)
+    _json(verb)
+    verb.add_argument("--quiet", action="store_true", help="show no progress, no transitions and no closing table")
+    verb.add_argument(
+        "--log",
+        metavar="LEVEL",
+        choices=["DEBUG", "INFO", "WARNING", "ERROR", "none"],
+        help="least level of log lines on standard error (INFO; WARNING when that is a terminal)",
+    )
+
+
+def _check(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    verb = _verb(verbs, "check", "check every file and print the day as a timetable", "check session.yaml")
+    _file(verb)
+    _json(verb)
+
+
+def _status(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    verb = _verb(verbs, "status", "say where the session stands, also while it runs", "status session.yaml")
+    _file(verb)
+    _json(verb)
+
+
+def _diagram(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    help_ = "draw both machines, from the definitions that run: Mermaid, DOT and SVG"
+    verb = _verb(verbs, "diagram", help_, "diagram session.yaml -o out/")
+    _file(verb)
+    _json(verb)
+    verb.add_argument("-o", "--out", type=Path, default=Path("out"), metavar="FOLDER", help="where to write (out/)")
+
+
+def _journal(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    verb = _verb(verbs, "journal", "read the journal: list, verify, export", "journal verify session.yaml")
+    asks = verb.add_subparsers(metavar="list|verify|export", required=True, dest="ask")
+    for name, help_ in (
+        ("list", "print rows, newest last"),
+        ("verify", "recompute the hash chain; exit 6 and the first bad row when it does not hold"),
+        ("export", "write every row as a line of JSON"),
+    ):
+        ask = _verb(asks, name, help_, f"journal {name} session.yaml")
+        ask.set_defaults(module="journal")
+        _file(ask)
+        if name != "export":
+            _json(ask)
+        if name == "list":
+            ask.add_argument("--trade", metavar="ID", help="rows of one trade only")
+            ask.add_argument("--session", metavar="ID", help="rows of one session only")
+            ask.add_argument("--kind", metavar="KIND", help="rows of one kind only, such as trade_moved")
+            ask.add_argument("--last", type=int, metavar="N", default=50, help="how many rows, 0 for all (50)")
+        if name == "export":
+            ask.add_argument("-o", "--out", type=Path, metavar="FILE", help="a file instead of standard output")

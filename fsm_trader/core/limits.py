@@ -1,0 +1,94 @@
+"""Risk limits: facts in, reasons out. They bind entries only; an exit is always allowed (I9)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from fsm_trader.core.day import DayPlan
+from fsm_trader.core.ledger import Ledger
+from fsm_trader.core.money import show_rupees
+from fsm_trader.core.results import net_of
+from fsm_trader.core.settings import RiskSettings
+
+# An entry needs an exit, and an exit may need a cancellation and a second try: this many orders stay reserved for each
+# trade that is open or about to be.
+ORDERS_KEPT_PER_TRADE = 4
+_SECOND = timedelta(seconds=1)
+
+
+class EntryFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides whether an entry may be taken now.
+
+    Args:
+        session_state: the session machine's state.
+        in_trading_window: the present lies in ``session.trading``.
+        halted: a person said halt.
+        open_trades, trades_today, orders_today, orders_this_second: counts of this session.
+        strategy_is_in: the strategy that gave the signal has an open trade.
+        net_today_paise: closed trades after charges plus open ones at their last price.
+    """
+
+    session_state: str
+    in_trading_window: bool
+    halted: bool
+    open_trades: int
+    trades_today: int
+    orders_today: int
+    orders_this_second: int
+    strategy_is_in: bool
+    net_today_paise: int
+
+
+def entry_facts(ledger: Ledger, plan: DayPlan, strategy: str, now: datetime) -> EntryFacts:
+    """Gather what decides about an entry of *strategy* at *now*."""
+    return EntryFacts(
+        session_state=ledger.state,
+        in_trading_window=plan.trading_start <= now < plan.trading_end,
+        halted=ledger.halted,
+        open_trades=len(ledger.open_trades),
+        trades_today=ledger.trades_today,
+        orders_today=ledger.orders_today,
+        orders_this_second=sum(1 for at in ledger.order_times if at > now - _SECOND),
+        strategy_is_in=any(trade.strategy == strategy for trade in ledger.open_trades),
+        net_today_paise=net_of(ledger.session_trades, ledger.marks),
+    )
+
+
+def entry_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
+    """Return every reason against an entry, in words with both numbers; empty when it may be taken."""
+    orders_kept = ORDERS_KEPT_PER_TRADE * (facts.open_trades + 1)
+    checks = (
+        (facts.session_state != "TRADING", f"session is {facts.session_state}, entries need TRADING"),
+        (not facts.in_trading_window, "outside the trading window"),
+        (facts.halted, "halted by a person until resume"),
+        (facts.strategy_is_in, "the strategy has an open trade"),
+        (
+            facts.open_trades >= risk.max_open_trades,
+            f"{facts.open_trades} of at most {risk.max_open_trades} trades are open",
+        ),
+        (
+            facts.trades_today >= risk.max_trades_per_day,
+            f"{facts.trades_today} of at most {risk.max_trades_per_day} trades a day were opened",
+        ),
+        (
+            facts.net_today_paise <= -risk.max_daily_loss_paise,
+            (
+                f"today stands at {show_rupees(facts.net_today_paise)} rupees, "
+                f"the most that may be lost is {show_rupees(risk.max_daily_loss_paise)}"
+            ),
+        ),
+        (
+            facts.orders_today + orders_kept > risk.max_orders_per_day,
+            (
+                f"{facts.orders_today} of at most {risk.max_orders_per_day} orders a day were sent "
+                f"and {orders_kept} are kept for exits"
+            ),
+        ),
+        (
+            facts.orders_this_second >= risk.max_orders_per_second,
+            f"{facts.orders_this_second} of at most {risk.max_orders_per_second} orders were sent within a second",
+        ),
+    )
+    return tuple(reason for blocked, reason in checks if blocked)

@@ -1,0 +1,55 @@
+"""Profit and loss of trades and of a day: gross, charges, net. Exact, in paise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+import msgspec
+
+from fsm_trader.core.charges import charges
+from fsm_trader.core.money import Paise, nearest_paise
+from fsm_trader.core.orders import Role
+from fsm_trader.core.trades import Trade
+
+
+class TradeResult(msgspec.Struct, frozen=True):
+    """What a trade has made so far. *entry_paise* and *exit_paise* are average prices to the nearest paisa."""
+
+    trade_id: str
+    quantity: int
+    entry_paise: Paise | None
+    exit_paise: Paise | None
+    gross_paise: Paise
+    charges_paise: Paise
+
+    @property
+    def net_paise(self) -> Paise:
+        """Gross less charges."""
+        return Paise(self.gross_paise - self.charges_paise)
+
+
+def trade_result(trade: Trade, *, mark_paise: int | None = None) -> TradeResult:
+    """Compute a trade's result; units still held count at *mark_paise*, or at cost where None."""
+    bought, sold = trade.value_paise(Role.ENTRY), trade.value_paise(Role.EXIT)
+    cost = Paise(0)
+    if trade.executed_orders:
+        cost = charges(day=_day_of(trade), bought_paise=bought, sold_paise=sold, orders=trade.executed_orders).total
+    entry, leave = trade.average_paise(Role.ENTRY), trade.average_paise(Role.EXIT)
+    return TradeResult(
+        trade_id=trade.trade_id,
+        quantity=trade.filled(Role.ENTRY),
+        entry_paise=None if entry is None else nearest_paise(entry),
+        exit_paise=None if leave is None else nearest_paise(leave),
+        gross_paise=Paise(trade.gross_paise(mark_paise)),
+        charges_paise=cost,
+    )
+
+
+def net_of(trades: Iterable[Trade], marks: Mapping[int, int]) -> int:
+    """Net result in paise of *trades*, open ones at the newest price of their contract."""
+    return sum(trade_result(trade, mark_paise=marks.get(trade.contract.token)).net_paise for trade in trades)
+
+
+def _day_of(trade: Trade) -> date:
+    return (trade.filled_at or trade.opened_at).date()

@@ -1,0 +1,110 @@
+"""Candles and prices as they come in: checked, kept, shown to strategies and open trades."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fsm_trader.core.candles import Candle, PriceSeen
+from fsm_trader.core.money import Paise
+from fsm_trader.core.records import CandlesSeen, InputRefused, Record, SignalSeen
+from fsm_trader.core.signals import Signal
+from fsm_trader.core.trades import Trade
+from fsm_trader.engine.entries import EntryDesk
+from fsm_trader.engine.floor import Floor
+from fsm_trader.engine.signals import Said, Seat
+from fsm_trader.engine.trades import Seen, TradeDesk
+from fsm_trader.market.candles import CandleSeries
+
+
+class CandleDesk:
+    """Takes market facts in. Unusable ones are journaled and skipped, never guessed."""
+
+    def __init__(self, floor: Floor, trades: TradeDesk, entries: EntryDesk, seats: Sequence[Seat]) -> None:
+        self._floor = floor
+        self._trades = trades
+        self._entries = entries
+        self._seats = tuple(seats)
+        self._index = floor.settings.market.underlying.token
+        self._series: dict[int, CandleSeries] = {}
+
+    def newest(self, token: int) -> datetime | None:
+        """Return the start of the newest candle this process has taken of an instrument."""
+        last = self._series[token].last if token in self._series else None
+        return None if last is None else last.start
+
+    def candles_read(self, token: int, candles: Sequence[Candle], now: datetime) -> None:
+        """Take what a feed gave: index candles go to the strategies, option candles to the trades that hold them."""
+        accepted, reasons = self._series.setdefault(token, CandleSeries(token)).accept(candles)
+        known = self._floor.ledger.last_candle.get(token)
+        new = [candle for candle in accepted if known is None or candle.start > known.start]
+        refused = [InputRefused("candle", reason) for reason in reasons]
+        if token == self._index:
+            # What an earlier run of this session decided on is only shown to the strategies again, for their memory.
+            for candle in accepted[: len(accepted) - len(new)]:
+                self._ask(candle)
+            self._index_candles(new, refused, now)
+        else:
+            self._option_candles(token, new, refused)
+
+    def price_read(self, price: PriceSeen) -> None:
+        """Show a new price to the trades that hold its contract."""
+        for trade in self._holding(price.token):
+            self._trades.step(trade, "check", seen=Seen(low=price.last, high=price.last, last=price.last))
+
+    def _index_candles(self, new: Sequence[Candle], refused: Sequence[Record], now: datetime) -> None:
+        says = [said for candle in new for said in self._ask(candle) if said.signal is not Signal.HOLD]
+        fresh = [said for said in says if now - said.candle.end <= self._floor.settings.market.max_candle_age]
+        rows: list[Record] = list(refused)
+        if new:
+            rows.append(CandlesSeen(tuple(new)))
+        rows += [self._row(said) for said in says if said in fresh or self._is_in(said.settings.name)]
+        if rows:
+            self._floor.commit(*rows)
+        for trade in self._floor.ledger.open_trades:
+            if any(said.settings.name == trade.strategy and said.signal is Signal.EXIT for said in says):
+                self._trades.step(self._floor.ledger.trades[trade.trade_id], "check")
+        for said in fresh:
+            if said.signal is Signal.BUY and said.candle.end == new[-1].end:
+                self._entries.consider(said, now)
+
+    def _option_candles(self, token: int, new: Sequence[Candle], refused: Sequence[Record]) -> None:
+        rows = [*refused, *([CandlesSeen(tuple(new))] if new else [])]
+        if rows:
+            self._floor.commit(*rows)
+        for trade in self._holding(token):
+            seen = _since_entry(trade, new)
+            if seen is not None:
+                self._trades.step(trade, "check", seen=seen)
+
+    def _ask(self, candle: Candle) -> list[Said]:
+        return [said for seat in self._seats for said in seat.take(candle)]
+
+    def _row(self, said: Said) -> SignalSeen:
+        return SignalSeen(said.settings.name, int(said.signal), said.candle.start, said.candle.close)
+
+    def _is_in(self, strategy: str) -> bool:
+        return any(trade.strategy == strategy for trade in self._floor.ledger.open_trades)
+
+    def _holding(self, token: int) -> list[Trade]:
+        return [trade for trade in self._floor.ledger.open_trades if trade.contract.token == token and trade.held > 0]
+
+
+def _since_entry(trade: Trade, candles: Sequence[Candle]) -> Seen | None:
+    """Return the extremes a trade lived through.
+
+    Of the candle in which the entry filled only the close is taken: its low and high may lie before the entry, and a
+    stop must neither be hit by a price the trade never saw nor stay blind until the next minute.
+    """
+    start = trade.filled_at or trade.opened_at
+    lows: list[Paise] = []
+    highs: list[Paise] = []
+    for candle in candles:
+        if candle.end <= start:
+            continue
+        whole = candle.start >= start
+        lows.append(candle.low if whole else candle.close)
+        highs.append(candle.high if whole else candle.close)
+    if not lows:
+        return None
+    return Seen(low=min(lows), high=max(highs), last=candles[-1].close)

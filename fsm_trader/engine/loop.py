@@ -1,0 +1,30 @@
+"""The one loop, for live, paper, drill and backtest alike: take events, do what is due, wait for the next moment."""
+
+from __future__ import annotations
+
+from fsm_trader.core.clock import Clock
+from fsm_trader.engine.trader import Trader
+from fsm_trader.engine.work import Inbox
+
+
+def run(trader: Trader, *, inbox: Inbox, clock: Clock) -> None:
+    """Run a session until it is over or the process is told to stop.
+
+    Raises:
+        HaltError: the journal cannot be written, or an invariant is false.
+    """
+    trader.start()
+    while True:
+        _drain(trader, inbox)
+        now = clock.now()
+        trader.on_time(now)
+        _drain(trader, inbox)
+        if trader.is_over:
+            return
+        trader.floor.passed(now)
+        clock.wait_until(trader.next_moment(clock.now()))
+
+
+def _drain(trader: Trader, inbox: Inbox) -> None:
+    while (event := inbox.take()) is not None:
+        trader.handle(event)

@@ -1,0 +1,139 @@
+"""The session machine: the day's windows and health, from clock, calendar and journal."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from fsm_trader.core.events import HealthRead
+from fsm_trader.core.facts import SessionFacts
+from fsm_trader.core.records import AlarmRaised, Deadline, HealthSeen, OperatorAsked, Record, SessionMoved
+from fsm_trader.engine.floor import Floor
+from fsm_trader.engine.polls import next_on_grid
+from fsm_trader.machines.run import Step
+
+FINAL = "CLOSED"
+# WAITING -> HEALTH_CHECK -> TRADING -> SQUARING_OFF -> CLOSED is the longest way; more moves at once are a circle.
+_MOVES_AT_ONCE = 8
+
+
+class SessionDesk:
+    """Moves the session through its day.
+
+    Rows are written for changes of state only: a check that finds nothing new is no news.
+    """
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self._health: HealthRead | None = None
+        self._due: Deadline | None = None
+        self._checking = False
+        self._last_facts: SessionFacts | None = None
+
+    @property
+    def state(self) -> str:
+        """The session machine's state."""
+        return self._floor.ledger.state
+
+    @property
+    def is_over(self) -> bool:
+        """True when the session has ended."""
+        return self.state == FINAL
+
+    def start(self) -> None:
+        """Take up the day where clock, calendar and journal say it is."""
+        self._due = self._deadline(self.state)
+        self._fire("started")
+        self.on_time(self._floor.clock.now())
+
+    def on_time(self, now: datetime) -> None:
+        """Fire what is due, then ask the machine whether the facts lead on."""
+        if self._due is not None and now >= self._due.at:
+            trigger = self._due.trigger
+            self._due = self._deadline(self.state)
+            self._fire(trigger)
+        for _ in range(_MOVES_AT_ONCE):
+            facts = self._facts(now)
+            if facts == self._last_facts or not self._fire("clock"):
+                self._last_facts = self._facts(now)
+                return
+
+    def next_moment(self, now: datetime) -> datetime | None:
+        """Return when the session must be looked at again."""
+        if self.is_over:
+            return None
+        moments = [self._floor.plan.next_boundary(now), self._due.at if self._due else None]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def health_read(self, event: HealthRead) -> None:
+        """Take the answer of a health check; it is journaled when it says something new."""
+        self._checking = False
+        changed = self._health is None or self._health != event
+        self._health = event
+        if changed:
+            self._floor.commit(HealthSeen(event.faults, event.login_required))
+        self._fire("health_seen")
+        self._last_facts = None
+
+    def asked(self, row: OperatorAsked) -> None:
+        """Take a person's order; it holds until the next one, over restarts too."""
+        self._floor.commit(row)
+        self._fire(row.verb)
+        self._last_facts = None
+
+    def _facts(self, now: datetime) -> SessionFacts:
+        plan, ledger, health = self._floor.plan, self._floor.ledger, self._health
+        candle = ledger.last_candle.get(self._floor.settings.market.underlying.token)
+        age = None if candle is None else now - candle.end
+        return SessionFacts(
+            trading_day=plan.why_closed is None,
+            health_window=plan.health_start <= now < plan.health_end,
+            trading_window=plan.trading_start <= now < plan.trading_end,
+            past_trading=now >= plan.trading_end,
+            past_square_off=now >= plan.square_off,
+            healthy=health is not None and not health.faults,
+            unhealthy=health is not None and bool(health.faults),
+            login_required=health is not None and health.login_required,
+            candles_stale=age is None or age > self._floor.settings.market.max_candle_age,
+            halted=ledger.halted,
+            flat=not ledger.open_trades,
+        )
+
+    def _fire(self, trigger: str) -> bool:
+        """Let the machine decide; True when the session moved to another state (or entered the same one anew)."""
+        machine, now = self._floor.session_machine, self._floor.clock.now()
+        step = machine.fire(self.state, trigger, self._facts(now))
+        if step is None:
+            return False
+        if step.entered:
+            self._due = self._deadline(step.dest)
+            rows: list[Record] = [SessionMoved(trigger, step.source, step.dest, step.reason, self._due)]
+            if "alarm" in step.actions:
+                rows.append(AlarmRaised(self._why(step)))
+            self._floor.commit(*rows)
+        if "check_health" in step.actions and not self._checking:
+            self._checking = True
+            self._check_health()
+        return step.entered
+
+    def _check_health(self) -> None:
+        policy = self._floor.session_machine.spec.policy_of("check_health")
+        if policy is None:
+            raise KeyError("check_health has no retry policy; the loader refuses such a definition")
+        market = self._floor.settings.market
+        self._floor.worker.submit(
+            self._floor.effects.check_health(market.underlying.token, market.max_candle_age, policy)
+        )
+
+    def _deadline(self, state: str) -> Deadline | None:
+        timeout = self._floor.session_machine.spec.state(state).timeout
+        if timeout is None:
+            return None
+        session = self._floor.settings.session
+        named = {"health_interval": session.health_interval, "poll_interval": session.poll_interval}
+        after = timeout.after if isinstance(timeout.after, timedelta) else named[timeout.after]
+        return Deadline(next_on_grid(self._floor.clock.now(), after), timeout.trigger)
+
+    def _why(self, step: Step) -> str:
+        faults = "; ".join(self._health.faults) if self._health and self._health.faults else ""
+        said = step.reason.replace("_", " ") or step.trigger
+        return f"session is {step.dest}: {said}{': ' + faults if faults else ''}. No entries are taken."

@@ -1,0 +1,195 @@
+"""The engine as a whole: one event at a time to the part it concerns, and the next moment anything is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from fsm_trader.core.candles import MINUTE
+from fsm_trader.core.contracts import OptionContract
+from fsm_trader.core.events import (
+    Asked,
+    BookRead,
+    CancelDone,
+    CandlesRead,
+    Event,
+    HealthRead,
+    PriceRead,
+    ReadFailed,
+    SendAnswered,
+    StopAsked,
+)
+from fsm_trader.core.records import AlarmRaised, OperatorAsked
+from fsm_trader.core.trades import Trade
+from fsm_trader.engine.candles import CandleDesk
+from fsm_trader.engine.entries import EntryDesk
+from fsm_trader.engine.floor import Floor
+from fsm_trader.engine.orders import OrderDesk
+from fsm_trader.engine.polls import Polls, ReadingKey, next_on_grid
+from fsm_trader.engine.session import SessionDesk
+from fsm_trader.engine.signals import Seat
+from fsm_trader.engine.trades import TradeDesk
+from fsm_trader.engine.work import Job
+from fsm_trader.market.protocol import MarketFeed
+
+_BOOK = ReadingKey("book")
+_FAILURES_BEFORE_ALARM = 3
+# States in which the index is watched; before the market opens and after the end there is nothing to see.
+_WATCHING = frozenset({"HEALTH_CHECK", "TRADING", "UNHEALTHY", "LOGIN_REQUIRED", "HALTED", "SQUARING_OFF"})
+
+
+class Trader:
+    """One session at work. It is driven from outside (``engine.loop``) and never waits by itself."""
+
+    def __init__(
+        self, floor: Floor, *, feed: MarketFeed, contracts: Sequence[OptionContract], seats: Sequence[Seat]
+    ) -> None:
+        self.floor = floor
+        self._feed = feed
+        self._polls = Polls()
+        self._failures: dict[ReadingKey, int] = {}
+        self._stop: StopAsked | None = None
+        self._stops = 0
+        self._looked = False
+        self.session = SessionDesk(floor)
+        self.trades = TradeDesk(floor)
+        self.orders = OrderDesk(floor, self.trades)
+        self.entries = EntryDesk(floor, self.trades, contracts)
+        self.candles = CandleDesk(floor, self.trades, self.entries, seats)
+
+    @property
+    def is_over(self) -> bool:
+        """True when the loop may end: the session is closed and flat, or the process was told to stop."""
+        if self._stop is not None and (not self.floor.leaving or self._stops > 1):
+            return True
+        flat = not self.floor.ledger.open_trades
+        return flat and (self.session.is_over or self.floor.leaving)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the loop ended, in a word or two."""
+        return self._stop.why if self._stop is not None else self.floor.ledger.reason or "day over"
+
+    def start(self) -> None:
+        """Take up the day; the first look at the world follows at once."""
+        self.session.start()
+
+    def handle(self, event: Event) -> None:
+        """Take one event.
+
+        Raises:
+            HaltError: the journal cannot be written, or an invariant is false.
+        """
+        now = self.floor.clock.now()
+        match event:
+            case CandlesRead():
+                self._answered(ReadingKey("candles", event.token))
+                self.candles.candles_read(event.token, event.candles, now)
+            case PriceRead():
+                self._answered(ReadingKey("price", event.price.token))
+                self.candles.price_read(event.price)
+            case BookRead():
+                self._answered(_BOOK)
+                self.orders.book_read(event.book)
+            case ReadFailed():
+                self._failed(event)
+            case SendAnswered():
+                self.orders.answered(event)
+            case CancelDone():
+                self.orders.cancel_answered(event)
+            case HealthRead():
+                self.session.health_read(event)
+            case Asked():
+                self.session.asked(OperatorAsked(event.verb, event.by))
+                self._check_all()
+            case StopAsked():
+                self._stop_asked(event)
+            case _:
+                assert_never(event)
+
+    def on_time(self, now: datetime) -> None:
+        """Do what is due at *now*: session, deadlines, readings."""
+        squared_off = now >= self.floor.plan.square_off
+        self.session.on_time(now)
+        self.trades.on_time(now)
+        if squared_off:
+            self._check_all()
+        for key in self._polls.take_due(now):
+            self.floor.worker.submit(self._job(key))
+
+    def next_moment(self, now: datetime) -> datetime:
+        """Return the next moment anything is due; at most a minute away, at least a moment later than *now*."""
+        self._wish(now)
+        moments = (self.session.next_moment(now), self.trades.next_deadline(), self._polls.next_due())
+        soonest = min((moment for moment in moments if moment is not None), default=now + MINUTE)
+        return max(soonest, now + timedelta(milliseconds=1))
+
+    def _wish(self, now: datetime) -> None:
+        settings = self.floor.settings
+        if self.session.state in _WATCHING:
+            index = ReadingKey("candles", settings.market.underlying.token)
+            self._want(index, self._next_candle(now))
+        for trade in self.floor.ledger.open_trades:
+            if trade.held > 0:
+                token = trade.contract.token
+                self._want(ReadingKey("price", token), next_on_grid(now, settings.session.poll_interval))
+                self._want(ReadingKey("candles", token), next_on_grid(now, MINUTE))
+            if trade.has_open_order:
+                self._want(_BOOK, next_on_grid(now, settings.broker.order_poll_interval))
+
+    def _want(self, key: ReadingKey, at: datetime) -> None:
+        self._polls.want(key, at)
+
+    def _next_candle(self, now: datetime) -> datetime:
+        if not self._looked:
+            # The first look needs no candle to complete: a late start finds the whole morning there.
+            self._looked = True
+            return now
+        known = self._feed.next_candle_at(now)
+        return known if known is not None else next_on_grid(now, self.floor.settings.session.poll_interval)
+
+    def _job(self, key: ReadingKey) -> Job:
+        effects = self.floor.effects
+        match key.what:
+            case "book":
+                return effects.read_book()
+            case "price":
+                return effects.read_price(key.token)
+            case _:
+                return effects.read_candles(key.token, self.candles.newest(key.token))
+
+    def _answered(self, key: ReadingKey) -> None:
+        self._polls.done(key)
+        self._failures.pop(key, None)
+
+    def _failed(self, event: ReadFailed) -> None:
+        key = ReadingKey(event.reading, event.token or 0)
+        self._polls.done(key)
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        if event.login_required:
+            self.session.health_read(HealthRead((event.why,), login_required=True))
+        if count == _FAILURES_BEFORE_ALARM:
+            of = f" of instrument {event.token}" if event.token else ""
+            self.floor.commit(
+                AlarmRaised(f"{event.reading}{of}: no usable answer {count} times in a row: {event.why}. Asking on.")
+            )
+
+    def _check_all(self) -> None:
+        """Let every trade look at facts that are not its own: the hour, a person's word."""
+        for trade in self.floor.ledger.open_trades:
+            machine = self.floor.machine_of(trade.machine)
+            if machine.handles(trade.state, "check") and not _is_leaving(trade):
+                self.trades.step(trade, "check")
+
+    def _stop_asked(self, event: StopAsked) -> None:
+        self._stop = event
+        self._stops += 1
+        if self.floor.settings.session.on_stop == "flatten" and self.floor.ledger.open_trades:
+            self.floor.leaving = True
+            self._check_all()
+
+
+def _is_leaving(trade: Trade) -> bool:
+    """Tell whether the trade's last order is being cancelled already: asking again every moment helps nobody."""
+    return any(order.cancel_asked_at is not None and not order.is_settled for order in trade.orders)

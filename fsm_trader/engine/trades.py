@@ -1,0 +1,307 @@
+"""One trade's way: what happened to it is folded in, its machine decides, the decision is committed, then it acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from fsm_trader.core.facts import TradeFacts
+from fsm_trader.core.ledger import Ledger
+from fsm_trader.core.money import Paise, round_to_tick
+from fsm_trader.core.orders import OrderKind, OrderRequest, Role, Side
+from fsm_trader.core.records import (
+    AlarmRaised,
+    CancelIntended,
+    Deadline,
+    LevelsSet,
+    OrderIntended,
+    Record,
+    TradeMoved,
+)
+from fsm_trader.core.signals import Signal
+from fsm_trader.core.tags import TagParts, make_tag, owner_of
+from fsm_trader.core.trades import Trade, TradeOrder, apply
+from fsm_trader.engine.floor import Floor
+from fsm_trader.engine.work import Job
+from fsm_trader.machines.run import Machine, Step
+from fsm_trader.machines.spec import PolicySpec
+
+# A step may lead to another at once (ACTIVE with its stop already passed); more than this many means the machine
+# file moves in circles.
+_STEPS_AT_ONCE = 4
+
+_ROLE_OF_ACTION = {
+    "place_entry": Role.ENTRY,
+    "cancel_entry": Role.ENTRY,
+    "place_exit": Role.EXIT,
+    "cancel_exit": Role.EXIT,
+}
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """Prices of the trade's contract that are new at one decision, in paise."""
+
+    low: Paise | None = None
+    high: Paise | None = None
+    last: Paise | None = None
+
+
+class Effort(msgspec.Struct):
+    """What one step comes to: rows to commit, jobs to start after that."""
+
+    trade: Trade
+    now: datetime
+    records: list[Record]
+    jobs: list[Job]
+
+    def note(self, record: Record) -> None:
+        """Add a row and fold it in at once, so that what follows sees it."""
+        self.records.append(record)
+        self.trade = apply(self.trade, record, self.now)
+
+
+class TradeDesk:
+    """Runs the trade machines. It decides nothing by itself: the definition does."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self._owner = owner_of(floor.settings.session.name)
+        self._snoozed: dict[str, datetime] = {}
+        self._actions: dict[str, Callable[[Effort, str, PolicySpec | None], None]] = {
+            "place_entry": self._place_entry,
+            "place_exit": self._place_exit,
+            "cancel_entry": self._cancel,
+            "cancel_exit": self._cancel,
+            "set_levels": self._set_levels,
+            "alarm": self._alarm,
+        }
+
+    def step(
+        self, trade: Trade, trigger: str | None, *, news: tuple[Record, ...] = (), seen: Seen | None = None
+    ) -> None:
+        """Fold *news* into a trade, let its machine decide on *trigger*, commit, act.
+
+        Args:
+            trade: as the ledger knows it, or freshly opened by the first of *news*' rows already folded in.
+            trigger: None only takes the news in.
+            news: rows about this trade that are not committed yet.
+            seen: prices of this moment.
+
+        Raises:
+            HaltError: the journal cannot be written; nothing was sent.
+        """
+        effort = Effort(trade, self._floor.clock.now(), [], [])
+        for record in news:
+            effort.note(record)
+        machine = self._floor.machine_of(trade.machine)
+        step = None
+        if trigger is not None:
+            step = self._fire(effort, machine, trigger, seen or Seen())
+        self._carry_out(effort)
+        for _ in range(_STEPS_AT_ONCE):
+            if step is None or not step.entered or not machine.handles(step.dest, "check"):
+                return
+            # A state that was just entered may have its end already behind it: a stop passed, the square-off due.
+            effort = Effort(self._floor.ledger.trades[trade.trade_id], self._floor.clock.now(), [], [])
+            step = self._fire(effort, machine, "check", Seen())
+            self._carry_out(effort)
+
+    def open(self, first: Record, trade: Trade) -> None:
+        """Open a trade: its first row, the transition out of IDLE and the entry's intent are one commit."""
+        effort = Effort(trade, self._floor.clock.now(), [first], [])
+        if self._fire(effort, self._floor.machine_of(trade.machine), "enter", Seen()) is not None:
+            self._carry_out(effort)
+
+    def on_time(self, now: datetime) -> None:
+        """Fire the deadline of every open trade whose time is up."""
+        for trade in self._floor.ledger.open_trades:
+            due = self._due(trade)
+            if trade.deadline is None or due is None or due > now:
+                continue
+            self.step(trade, trade.deadline.trigger)
+            after = self._floor.ledger.trades[trade.trade_id]
+            if after.deadline == trade.deadline:
+                # No transition answered: the definition has nothing for this case, so it is asked again in a while.
+                self._snoozed[trade.trade_id] = now + self._floor.settings.broker.exit_timeout
+
+    def next_deadline(self) -> datetime | None:
+        """Return the earliest deadline of the open trades."""
+        return min((due for trade in self._floor.ledger.open_trades if (due := self._due(trade))), default=None)
+
+    def _due(self, trade: Trade) -> datetime | None:
+        if trade.deadline is None:
+            return None
+        snoozed = self._snoozed.get(trade.trade_id)
+        return max(trade.deadline.at, snoozed) if snoozed else trade.deadline.at
+
+    def _carry_out(self, effort: Effort) -> None:
+        """Commit, then act: nothing leaves before its intent is durable (I1)."""
+        if effort.records:
+            self._floor.commit(*effort.records)
+        for job in effort.jobs:
+            self._floor.worker.submit(job)
+
+    def _fire(self, effort: Effort, machine: Machine, trigger: str, seen: Seen) -> Step | None:
+        trade, plan = effort.trade, self._floor.plan
+        facts = TradeFacts(
+            trade=trade,
+            now=effort.now,
+            low=seen.low,
+            high=seen.high,
+            last=seen.last,
+            exit_signal=_exit_said(self._floor.ledger, trade),
+            square_off_due=effort.now >= plan.square_off,
+            flatten_asked=self._floor.ledger.flatten_asked or self._floor.leaving,
+        )
+        step = machine.fire(trade.state, trigger, facts)
+        if step is None:
+            return None
+        effort.note(
+            TradeMoved(
+                trade_id=trade.trade_id,
+                trigger=trigger,
+                source=step.source,
+                dest=step.dest,
+                reason=step.reason,
+                deadline=self._deadline(effort, machine, step),
+                price_paise=seen.last if seen.last is not None else seen.low,
+            )
+        )
+        for action in step.actions:
+            self._actions[action](effort, action, machine.spec.policy_of(action))
+        self._snoozed.pop(trade.trade_id, None)
+        return step
+
+    def _deadline(self, effort: Effort, machine: Machine, step: Step) -> Deadline | None:
+        timeout = machine.spec.state(step.dest).timeout
+        if timeout is None:
+            return None
+        known = effort.trade.deadline
+        if not step.entered and known is not None and step.trigger != timeout.trigger and not _sends(step):
+            return known
+        if timeout.after == "max_hold":
+            hold = effort.trade.exits.max_hold
+            start = effort.trade.filled_at or effort.now
+            return None if hold is None else Deadline(start + hold, timeout.trigger)
+        return Deadline(effort.now + self._length(timeout.after), timeout.trigger)
+
+    def _length(self, after: timedelta | str) -> timedelta:
+        if isinstance(after, timedelta):
+            return after
+        broker = self._floor.settings.broker
+        return broker.entry_timeout if after == "entry_timeout" else broker.exit_timeout
+
+    # Actions. Each adds rows, and a job that starts once they are committed.
+
+    def _place_entry(self, effort: Effort, action: str, policy: PolicySpec | None) -> None:
+        trade = effort.trade
+        if trade.orders_of(Role.ENTRY):
+            self._refuse(effort, "an entry was sent before for this trade; it is never sent twice (I2, I6)")
+            return
+        self._place(effort, Side.BUY, trade.quantity, action, policy)
+
+    def _place_exit(self, effort: Effort, action: str, policy: PolicySpec | None) -> None:
+        trade = effort.trade
+        if any(not order.is_settled for order in trade.orders):
+            self._refuse(effort, "another order of this trade may still be live, so no exit is sent beside it (I2)")
+            return
+        if trade.held < 1:
+            self._refuse(effort, f"nothing is held ({trade.held} units), so no exit is sent (I3)")
+            return
+        self._place(effort, Side.SELL, trade.held, action, policy)
+
+    def _place(self, effort: Effort, side: Side, quantity: int, action: str, policy: PolicySpec | None) -> None:
+        trade, role = effort.trade, _ROLE_OF_ACTION[action]
+        attempt = len(trade.orders_of(role)) + 1
+        day = datetime.fromisoformat(trade.session[:10]).date()
+        contract = trade.contract
+        request = OrderRequest(
+            tag=make_tag(TagParts(day, trade.number, role, attempt, self._owner)),
+            exchange=contract.exchange,
+            tradingsymbol=contract.tradingsymbol,
+            token=contract.token,
+            side=side,
+            quantity=quantity,
+            product=trade.product,
+            kind=OrderKind.MARKET,
+            market_protection=self._protection(),
+        )
+        checked = _policy(action, policy)
+        effort.note(OrderIntended(trade.trade_id, role, attempt, request, checked.name))
+        effort.jobs.append(self._floor.effects.send(trade.trade_id, request, checked))
+
+    def _cancel(self, effort: Effort, action: str, policy: PolicySpec | None) -> None:
+        order = effort.trade.last_order(_ROLE_OF_ACTION[action])
+        if order is None or order.is_settled or order.order_id is None:
+            self._refuse(effort, f"{action}: no order of this trade is known to be working")
+            return
+        checked = _policy(action, policy)
+        effort.note(CancelIntended(effort.trade.trade_id, order.tag, order.order_id, checked.name))
+        effort.jobs.append(self._floor.effects.cancel(effort.trade.trade_id, order.tag, order.order_id, checked))
+
+    def _set_levels(self, effort: Effort, _action: str, _policy: PolicySpec | None) -> None:
+        trade = effort.trade
+        average = trade.average_paise(Role.ENTRY)
+        if average is None:
+            self._refuse(effort, "no fill yet, so stop and target cannot be set")
+            return
+        rules, tick = trade.exits, trade.contract.tick_paise
+        hold = rules.max_hold
+        effort.note(
+            LevelsSet(
+                trade_id=trade.trade_id,
+                # Both are rounded up: the stop never risks more than was asked, the target never takes less.
+                stop_paise=_level(average, rules.stop_loss, -1, tick),
+                target_paise=_level(average, rules.target, 1, tick),
+                hold_until=None if hold is None else (trade.filled_at or effort.now) + hold,
+            )
+        )
+
+    def _alarm(self, effort: Effort, _action: str, _policy: PolicySpec | None) -> None:
+        trade = effort.trade
+        level = 1 + len(trade.orders_of(Role.EXIT))
+        text = f"{trade.trade_id} {trade.contract.tradingsymbol}: {trade.state}, {trade.reason or 'no reason given'}"
+        last = trade.orders[-1] if trade.orders else None
+        effort.note(AlarmRaised(_and_order(text, trade, last), trade.trade_id, level))
+
+    def _refuse(self, effort: Effort, why: str) -> None:
+        effort.note(AlarmRaised(f"{effort.trade.trade_id}: {why}", effort.trade.trade_id))
+
+    def _protection(self) -> Decimal:
+        kite = self._floor.settings.broker.kite
+        return Decimal(-1) if kite is None else kite.market_protection
+
+
+def _exit_said(ledger: Ledger, trade: Trade) -> bool:
+    """Tell whether the strategy's newest word is EXIT, on a candle later than the one the trade was entered on."""
+    newest = ledger.signals.get(trade.strategy)
+    return newest is not None and newest[1].signal == Signal.EXIT and newest[1].candle_start > trade.candle_start
+
+
+def _sends(step: Step) -> bool:
+    return "place_exit" in step.actions
+
+
+def _policy(action: str, policy: PolicySpec | None) -> PolicySpec:
+    if policy is None:
+        raise KeyError(f"action {action} has no retry policy; the loader refuses such a definition")
+    return policy
+
+
+def _level(average: Fraction, part: Decimal | None, sign: int, tick_paise: int) -> Paise | None:
+    if part is None:
+        return None
+    return round_to_tick(average * (1 + sign * Fraction(part)), tick_paise, up=True)
+
+
+def _and_order(text: str, trade: Trade, order: TradeOrder | None) -> str:
+    held = f"; {trade.held} units are held" if trade.held else ""
+    if order is None:
+        return text + held
+    status = order.status or order.answer or "sent"
+    message = f" ({order.message})" if order.message else ""
+    return f"{text}; {order.role} order {order.order_id or order.tag} is {status}{message}{held}"

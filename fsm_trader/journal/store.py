@@ -1,0 +1,142 @@
+"""The journal on disk: one writer appends rows in transactions; each row is chained to the one before it.
+
+It knows rows and hashes; it does not know what a trade is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from fsm_trader.core.records import Entry, Record, encode, kind_of, trade_of
+from fsm_trader.errors import HaltError, SetupError
+from fsm_trader.journal import tables
+from fsm_trader.journal.chain import GENESIS, row_hash, stamp
+
+_COLUMNS = ("seq", "at", "session", "trade_id", "kind", "body", "hash")
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of a SQLite journal, None for another database."""
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+class JournalStore:
+    """An append-only journal in a database, held open by its one writer.
+
+    Args:
+        url: SQLAlchemy URL; a SQLite file's folder is made when it is missing.
+
+    Raises:
+        SetupError: the file cannot be opened, is not a journal, or was written by a newer version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._where = str(file_of(url) or make_url(url).render_as_string(hide_password=True))
+        try:
+            if (file := file_of(url)) is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            self._engine = tables.open_engine(url)
+            self._connection = self._engine.connect()
+            _prepare(self._connection, self._where)
+            self._seq, self._head = _head(self._connection)
+        except (DBAPIError, OSError) as error:
+            raise SetupError.at(self._where, f"cannot be opened as a journal: {_words(error)}") from error
+        # Compiled once: the insert is the hot path of every transition.
+        self._insert = str(insert(tables.events).values(dict.fromkeys(_COLUMNS)).compile(self._engine))
+        self._positional = self._engine.dialect.positional
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Sequence number and hash of the last row; (0, zeros) when empty."""
+        return self._seq, self._head
+
+    def append(self, at: datetime, session: str, records: Sequence[Record]) -> tuple[Entry, ...]:
+        """Write *records* in one durable transaction; see ``journal.protocol.Journal``."""
+        seq, head = self._seq, self._head
+        rows: list[tuple[object, ...]] = []
+        moment = stamp(at)
+        for record in records:
+            seq += 1
+            columns = (seq, moment, session, trade_of(record), kind_of(record), encode(record))
+            head = row_hash(head, columns)
+            rows.append((*columns, head))
+        try:
+            with self._connection.begin():
+                self._write(rows)
+        except DBAPIError as error:
+            raise HaltError(
+                f"journal {self._where}: rows {self._seq + 1} to {seq} could not be written: {_words(error)}. "
+                "Nothing of this step is in the journal and nothing of it was sent."
+            ) from error
+        first = self._seq + 1
+        self._seq, self._head = seq, head
+        return tuple(Entry(first + place, at, session, record) for place, record in enumerate(records))
+
+    def define(self, digest: str, name: str, text: str) -> None:
+        """Keep a machine definition under its content hash; keeping it again changes nothing."""
+        if self.definition(digest) is None:
+            with self._connection.begin():
+                self._connection.execute(insert(tables.definitions).values(digest=digest, name=name, text=text))
+
+    def definition(self, digest: str) -> str | None:
+        """Return the text kept under *digest*."""
+        query = select(tables.definitions.c.text).where(tables.definitions.c.digest == digest)
+        with self._connection.begin():
+            found: str | None = self._connection.execute(query).scalar_one_or_none()
+        return found
+
+    def close(self) -> None:
+        """Let go of the file; a checkpoint leaves everything in the main file."""
+        if self._engine.dialect.name == "sqlite":
+            self._connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+        self._engine.dispose()
+
+    def _write(self, rows: list[tuple[object, ...]]) -> None:
+        if self._positional:
+            self._connection.exec_driver_sql(self._insert, rows)
+        else:
+            self._connection.execute(insert(tables.events), [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+
+
+def _prepare(connection: Connection, where: str) -> None:
+    names = set(inspect(connection).get_table_names())
+    connection.rollback()
+    known = {table.name for table in tables.metadata.sorted_tables}
+    if names and not known <= names:
+        raise SetupError.at(where, f"holds tables {sorted(names)}; expected a journal ({', '.join(sorted(known))})")
+    if not names:
+        _create(connection)
+    with connection.begin():
+        version = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema")).scalar_one()
+    if int(version) != tables.SCHEMA_VERSION:
+        raise SetupError.at(where, f"is a journal of schema {version}; this version reads {tables.SCHEMA_VERSION}")
+
+
+def _create(connection: Connection) -> None:
+    with connection.begin():
+        tables.metadata.create_all(connection)
+        connection.execute(insert(tables.meta).values(key="schema", value=str(tables.SCHEMA_VERSION)))
+        if connection.dialect.name == "sqlite":
+            for statement in (*tables.SQLITE_TRIGGERS, *tables.SQLITE_VIEWS):
+                connection.exec_driver_sql(statement)
+
+
+def _head(connection: Connection) -> tuple[int, str]:
+    query = select(tables.events.c.seq, tables.events.c.hash).order_by(tables.events.c.seq.desc()).limit(1)
+    with connection.begin():
+        row = connection.execute(query).first()
+    return (0, GENESIS) if row is None else (row.seq, row.hash)
+
+
+def _words(error: Exception) -> str:
+    # SQLAlchemy's own text carries the statement and its values; the driver's words alone are for people.
+    origin = getattr(error, "orig", None)
+    return str(origin if origin is not None else error)
