@@ -67,7 +67,7 @@ def call(options: argparse.Namespace) -> int:
     settings = settings_of(options.file)
     level = options.log or ("WARNING" if sys.stderr.isatty() else "INFO")
     # A pipe has no width of its own; one that holds the whole table serves a reader best.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console = _SteadyConsole(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     view = View(console, quiet=options.quiet or options.json)
     with view.showing():
         outcome = run(settings, watch=view.watch, console_level=None if level == "none" else level)
@@ -76,6 +76,13 @@ def call(options: argparse.Namespace) -> int:
     elif not options.quiet:
         view.close(outcome)
     return outcome.exit_code
+
+
+class _SteadyConsole(Console):
+    """A console that falls silent when its reader leaves; the library's own would end the process, position and all."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 class View:

@@ -5,6 +5,8 @@ It knows rows and hashes; it does not know what a trade is.
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from fsm_trader.errors import HaltError, SetupError
 from fsm_trader.journal import tables
 from fsm_trader.journal.chain import GENESIS, row_hash, stamp
 
+_LOG = logging.getLogger(__name__)
 _COLUMNS = ("seq", "at", "session", "trade_id", "kind", "body", "hash")
 
 
@@ -95,9 +98,17 @@ class JournalStore:
     def close(self) -> None:
         """Let go of the file; a checkpoint leaves everything in the main file."""
         if self._engine.dialect.name == "sqlite":
-            self._connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._checkpoint()
         self._connection.close()
         self._engine.dispose()
+
+    def _checkpoint(self) -> None:
+        try:
+            # Outside a transaction, where alone a checkpoint can empty the log.
+            self._connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            # Nothing is lost: what is committed is in the log, and the next start reads it from there.
+            _LOG.warning("journal %s: the closing checkpoint failed: %s", self._where, error)
 
     def _write(self, rows: list[tuple[object, ...]]) -> None:
         if self._positional:
