@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fsm_trader.core.candles import Candle, PriceSeen
 from fsm_trader.core.money import Paise
-from fsm_trader.core.records import CandlesSeen, InputRefused, Record, SignalSeen
+from fsm_trader.core.records import AlarmRaised, CandlesSeen, InputRefused, Record, SignalSeen
 from fsm_trader.core.signals import Signal
 from fsm_trader.core.trades import Trade
 from fsm_trader.engine.entries import EntryDesk
@@ -78,7 +78,18 @@ class CandleDesk:
                 self._trades.step(trade, "check", seen=seen)
 
     def _ask(self, candle: Candle) -> list[Said]:
-        return [said for seat in self._seats for said in seat.take(candle)]
+        says: list[Said] = []
+        for seat in self._seats:
+            was_well = not seat.fault
+            says += seat.take(candle)
+            if was_well and seat.fault:
+                self._floor.commit(
+                    AlarmRaised(
+                        f"strategy {seat.settings.name} failed on the candle of {candle.start:%H:%M}: {seat.fault}. "
+                        "It gives no more signals; its open trades keep their stop, target and time limits."
+                    )
+                )
+        return says
 
     def _row(self, said: Said) -> SignalSeen:
         return SignalSeen(said.settings.name, int(said.signal), said.candle.start, said.candle.close)

@@ -39,6 +39,7 @@ class Floor:
 
     Attributes:
         leaving: the process was told to end and to flatten first (``on_stop: flatten``).
+        fault: a defect that was met, empty while none was; no entry is taken with one.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where everything meets, all by name
@@ -70,6 +71,7 @@ class Floor:
         self._journal = journal
         self._observers = tuple(observers)
         self.leaving = False
+        self.fault = ""
 
     def commit(self, *records: Record) -> None:
         """Write records in one transaction; only then does anything know of them.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from fsm_trader.core.clock import Clock
 from fsm_trader.engine.trader import Trader
 from fsm_trader.engine.work import Inbox
+from fsm_trader.errors import HaltError
 
 
 def run(trader: Trader, *, inbox: Inbox, clock: Clock) -> None:
@@ -17,7 +21,7 @@ def run(trader: Trader, *, inbox: Inbox, clock: Clock) -> None:
     while True:
         _drain(trader, inbox)
         now = clock.now()
-        trader.on_time(now)
+        _guard(trader, partial(trader.on_time, now))
         _drain(trader, inbox)
         if trader.is_over:
             return
@@ -27,4 +31,16 @@ def run(trader: Trader, *, inbox: Inbox, clock: Clock) -> None:
 
 def _drain(trader: Trader, inbox: Inbox) -> None:
     while (event := inbox.take()) is not None:
-        trader.handle(event)
+        _guard(trader, partial(trader.handle, event))
+
+
+def _guard(trader: Trader, step: Callable[[], None]) -> None:
+    """Take one step; a defect of ours costs that step and every further entry, never the care of a position (I5)."""
+    try:
+        step()
+    except HaltError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost frame of the loop, reasons above
+        trader.stumbled(error)
+    else:
+        trader.stepped()

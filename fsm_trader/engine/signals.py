@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from fsm_trader.core.candles import Candle
@@ -9,6 +11,8 @@ from fsm_trader.core.settings import StrategySettings
 from fsm_trader.core.signals import Signal
 from fsm_trader.market.candles import Aggregator
 from fsm_trader.strategy.protocol import Strategy
+
+_LOG = logging.getLogger(__name__)
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -20,14 +24,30 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Seat:
-    """One configured strategy with its candle length; fed one-minute candles."""
+    """One configured strategy with its candle length; fed one-minute candles.
+
+    Attributes:
+        fault: what the strategy raised, empty while all is well. A strategy that failed says nothing more: its trades
+            are managed to their end by stop, target, holding time and square-off.
+    """
 
     def __init__(self, settings: StrategySettings, strategy: Strategy) -> None:
         self.settings = settings
         self._strategy = strategy
         self._aggregator = Aggregator(settings.interval_s)
+        self.fault = ""
 
     def take(self, candle: Candle) -> list[Said]:
         """Take the next one-minute candle; return what was said of each candle it completed (0 to 2)."""
-        whole = self._aggregator.add(candle)
-        return [Said(self.settings, self._strategy.update(candle), candle) for candle in whole]
+        says: list[Said] = []
+        for whole in self._aggregator.add(candle):
+            if self.fault:
+                break
+            try:
+                signal = Signal(self._strategy.update(whole))
+            except Exception as error:  # noqa: BLE001 - somebody else's code must not end the care of a position
+                self.fault = f"{type(error).__name__}: {error}"
+                _LOG.exception("strategy %s failed on the candle of %s", self.settings.name, whole.start)
+            else:
+                says.append(Said(self.settings, signal, whole))
+        return says

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -31,10 +32,13 @@ from fsm_trader.engine.session import SessionDesk
 from fsm_trader.engine.signals import Seat
 from fsm_trader.engine.trades import TradeDesk
 from fsm_trader.engine.work import Job
+from fsm_trader.errors import HaltError
 from fsm_trader.market.protocol import MarketFeed
 
 _BOOK = ReadingKey("book")
 _FAILURES_BEFORE_ALARM = 3
+_STUMBLES_MOST = 20
+_LOG = logging.getLogger(__name__)
 # States in which the index is watched; before the market opens and after the end there is nothing to see.
 _WATCHING = frozenset({"HEALTH_CHECK", "TRADING", "UNHEALTHY", "LOGIN_REQUIRED", "HALTED", "SQUARING_OFF"})
 
@@ -52,6 +56,7 @@ class Trader:
         self._stop: StopAsked | None = None
         self._stops = 0
         self._looked = False
+        self._stumbles = 0
         self.session = SessionDesk(floor)
         self.trades = TradeDesk(floor)
         self.orders = OrderDesk(floor, self.trades)
@@ -107,6 +112,28 @@ class Trader:
                 self._stop_asked(event)
             case _:
                 assert_never(event)
+
+    def stumbled(self, error: Exception) -> None:
+        """Take note of a defect of ours: entries stop until a restart, everything else goes on.
+
+        Raises:
+            HaltError: nothing works any more; a restart from the journal is the better way.
+        """
+        self._stumbles += 1
+        _LOG.error("unexpected error, step %d of at most %d", self._stumbles, _STUMBLES_MOST, exc_info=error)
+        if self._stumbles >= _STUMBLES_MOST:
+            raise HaltError(
+                f"engine: {self._stumbles} steps in a row failed, the last with {type(error).__name__}: {error}; "
+                "expected them to work. This process stops; the journal is whole, and the next start goes on from it."
+            ) from error
+        fault = f"a step failed with {type(error).__name__}: {error}"
+        if fault != self.floor.fault:
+            self.floor.fault = fault
+            self.floor.commit(AlarmRaised(f"{fault}. No entry is taken until a restart; exits go on."))
+
+    def stepped(self) -> None:
+        """Take note that a step worked."""
+        self._stumbles = 0
 
     def on_time(self, now: datetime) -> None:
         """Do what is due at *now*: session, deadlines, readings."""
