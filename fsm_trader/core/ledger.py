@@ -25,6 +25,7 @@ from fsm_trader.core.records import (
     TradeOpened,
     trade_of,
 )
+from fsm_trader.core.signals import Signal
 from fsm_trader.core.trades import Trade, apply, open_trade
 from fsm_trader.errors import HaltError
 
@@ -48,6 +49,7 @@ class Ledger:
         last_candle: newest journaled candle of each instrument.
         marks: newest journaled price of each instrument, in paise.
         signals, blocked: newest of each strategy, with its time.
+        exits_said: start of the newest candle on which each strategy said EXIT, whatever it said since.
         halted: a person said halt or flatten, and has not said resume.
         orders_today: order requests of this session, cancellations among them; *order_times* when they were intended.
     """
@@ -64,6 +66,7 @@ class Ledger:
         self.last_candle: dict[int, Candle] = {}
         self.marks: dict[int, int] = {}
         self.signals: dict[str, tuple[datetime, SignalSeen]] = {}
+        self.exits_said: dict[str, datetime] = {}
         self.blocked: dict[str, tuple[datetime, EntryBlocked]] = {}
         self.alarms: deque[tuple[datetime, AlarmRaised]] = deque(maxlen=_ALARMS_KEPT)
         self.health: HealthSeen | None = None
@@ -126,8 +129,10 @@ class Ledger:
         self.state, self.since, self.reason, self.deadline = SESSION_INITIAL, entry.at, "", None
         self.trades = {trade.trade_id: trade for trade in self.open_trades}
         self.orders_today = self.trades_today = 0
+        # A recorded day that is played again begins before the last play's orders: they would count as just sent.
+        self.order_times.clear()
         self.last_candle, self.marks = {}, {}
-        self.signals, self.blocked = {}, {}
+        self.signals, self.blocked, self.exits_said = {}, {}, {}
         self.alarms.clear()
         self.health = None
 
@@ -143,12 +148,13 @@ class Ledger:
         trade = self.trades.get(trade_id)
         if trade is None:
             raise HaltError(f"journal: row {entry.seq} is of trade {trade_id}, which was never opened")
+        # First, because it may refuse the row: then nothing is counted.
+        self.trades[trade_id] = apply(trade, record, entry.at)
         if isinstance(record, OrderIntended | CancelIntended):
             self.orders_today += 1
             self.order_times.append(entry.at)
         if isinstance(record, AlarmRaised):
             self.alarms.append((entry.at, record))
-        self.trades[trade_id] = apply(trade, record, entry.at)
 
     def _of_session(self, record: Record, entry: Entry) -> None:  # noqa: C901 - one flat list of row kinds
         match record:
@@ -162,6 +168,8 @@ class Ledger:
                     self.marks[candle.token] = candle.close
             case SignalSeen():
                 self.signals[record.strategy] = (entry.at, record)
+                if record.signal == Signal.EXIT:
+                    self.exits_said[record.strategy] = record.candle_start
             case EntryBlocked():
                 self.blocked[record.strategy] = (entry.at, record)
             case HealthSeen():

@@ -8,7 +8,8 @@ from typing import NewType
 
 Paise = NewType("Paise", int)
 
-_HUNDRED = Decimal(100)
+# Rounding to this is one step whatever the number of digits; a product would first be cut to 28 of them.
+_PAISA = Decimal("0.01")
 _LARGEST = Decimal(10) ** 15
 
 
@@ -18,10 +19,11 @@ def paise(rupees: Decimal | int | str) -> Paise:
     Raises:
         ValueError: *rupees* is not a number, not finite, or finer than one paisa.
     """
-    amount = _finite(rupees) * _HUNDRED
-    if amount != amount.to_integral_value():
+    exact = _finite(rupees)
+    rounded = exact.quantize(_PAISA)
+    if rounded != exact:
         raise ValueError(f"{rupees} rupees is finer than one paisa")
-    return Paise(int(amount))
+    return Paise(int(rounded.scaleb(2)))
 
 
 def price_seen(rupees: float | Decimal | str) -> Paise:
@@ -33,7 +35,7 @@ def price_seen(rupees: float | Decimal | str) -> Paise:
         ValueError: the price is not a number or not finite.
     """
     text = repr(rupees) if isinstance(rupees, float) else rupees
-    return Paise(int((_finite(text) * _HUNDRED).to_integral_value(ROUND_HALF_EVEN)))
+    return Paise(int(_finite(text).quantize(_PAISA, ROUND_HALF_EVEN).scaleb(2)))
 
 
 def rupees(amount: int) -> Decimal:

@@ -50,13 +50,14 @@ class RunStopped(_Record, frozen=True, tag="run_stopped"):
 
 
 class SessionMoved(_Record, frozen=True, tag="session_moved"):
-    """The session machine made a transition (source equals dest for one that stays)."""
+    """The session machine made a transition (source equals dest for one that stays); *detail* is for people."""
 
     trigger: str
     source: str
     dest: str
     reason: str = ""
     deadline: Deadline | None = None
+    detail: str = ""
 
 
 class HealthSeen(_Record, frozen=True, tag="health_seen"):
@@ -235,7 +236,7 @@ class Entry(msgspec.Struct, frozen=True):
     record: Record
 
 
-_encoder = msgspec.json.Encoder(decimal_format="string")
+_encoder = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 

@@ -92,8 +92,8 @@ def status(settings: Settings, ledger: Ledger, plan: DayPlan | None, *, holder: 
         next_step=_session_next(ledger, plan, at),
         healthy=_health(ledger),
         halted=ledger.halted,
-        strategies=tuple(_strategy(settings, ledger, plan, name.name, at) for name in settings.strategies),
-        open_trades=tuple(_trade(trade, ledger) for trade in ledger.open_trades),
+        strategies=tuple(_strategy(settings, ledger, plan, each.name, at) for each in settings.strategies),
+        open_trades=tuple(_trade(trade, ledger, zone) for trade in ledger.open_trades),
         closed=tuple(result for result in results if result.trade_id not in is_open),
         gross_paise=sum(result.gross_paise for result in results),
         charges_paise=sum(result.charges_paise for result in results),
@@ -145,35 +145,38 @@ def _strategy(
     )
 
 
-def _trade(trade: Trade, ledger: Ledger) -> TradeStatus:
+def _trade(trade: Trade, ledger: Ledger, zone: tzinfo) -> TradeStatus:
     result = trade_result(trade, mark_paise=_mark(ledger, trade))
     return TradeStatus(
         trade_id=trade.trade_id,
         strategy=trade.strategy,
         state=trade.state,
-        since=trade.since,
+        since=trade.since.astimezone(zone),
         tradingsymbol=trade.contract.tradingsymbol,
         held=trade.held,
         entry_paise=result.entry_paise,
         last_paise=_mark(ledger, trade),
         stop_paise=trade.stop_paise,
         target_paise=trade.target_paise,
-        hold_until=trade.hold_until,
+        hold_until=None if trade.hold_until is None else trade.hold_until.astimezone(zone),
         net_paise=result.net_paise,
-        next_step=_trade_next(trade),
+        next_step=_trade_next(trade, zone),
     )
 
 
-def _trade_next(trade: Trade) -> str:
+def _trade_next(trade: Trade, zone: tzinfo) -> str:
     if trade.state == "ACTIVE":
         parts = [
             f"stop at {rupees(trade.stop_paise)}" if trade.stop_paise is not None else "",
             f"target at {rupees(trade.target_paise)}" if trade.target_paise is not None else "",
-            f"out at {trade.hold_until:%H:%M:%S} at the latest" if trade.hold_until is not None else "",
+            f"out at {trade.hold_until.astimezone(zone):%H:%M:%S} at the latest"
+            if trade.hold_until is not None
+            else "",
         ]
         return ", ".join(part for part in parts if part) or "the strategy's exit or the end of the day"
     role = Role.ENTRY if trade.state == "PENDING_ENTRY" else Role.EXIT
     order = trade.last_order(role)
     waiting = f"{role} order {order.order_id or order.tag} to be done" if order is not None else "its next order"
-    deadline = f"; {trade.deadline.trigger} at {trade.deadline.at:%H:%M:%S}" if trade.deadline is not None else ""
-    return f"waits for {waiting}{deadline}"
+    if trade.deadline is None:
+        return f"waits for {waiting}"
+    return f"waits for {waiting}; {trade.deadline.trigger} at {trade.deadline.at.astimezone(zone):%H:%M:%S}"

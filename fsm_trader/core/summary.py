@@ -28,8 +28,17 @@ from fsm_trader.core.records import (
 from fsm_trader.core.signals import Signal
 
 
-def summarise(record: Record) -> str:  # noqa: C901, PLR0911, PLR0912 - one flat list: a row kind, its words
-    """Say what a row says, in one line."""
+def summarise(record: Record) -> str:
+    """Say what a row says, in one printable line: what others put into a message cannot break or colour it."""
+    words = _words(record)
+    if words.isprintable():
+        return words
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in words
+    )
+
+
+def _words(record: Record) -> str:  # noqa: C901, PLR0911, PLR0912 - one flat list: a row kind, its words
     match record:
         case TradeMoved() | SessionMoved():
             return _moved(record)
@@ -91,7 +100,7 @@ def _moved(record: TradeMoved | SessionMoved) -> str:
     price = getattr(record, "price_paise", None)
     at = "" if price is None else f" at {show_rupees(price)}"
     reason = f" ({record.reason.replace('_', ' ')})" if record.reason else ""
-    return f"{way} on {record.trigger}{reason}{at}"
+    return f"{way} on {record.trigger}{reason}{at}{_said(getattr(record, 'detail', ''))}"
 
 
 def _levels(record: LevelsSet) -> str:
@@ -102,6 +111,8 @@ def _levels(record: LevelsSet) -> str:
 
 
 def _candles(record: CandlesSeen) -> str:
+    if not record.candles:
+        return "no candles"
     first, last = record.candles[0], record.candles[-1]
     when = f"{first.start:%H:%M}" if first is last else f"{first.start:%H:%M} to {last.start:%H:%M}"
     return f"{len(record.candles)} candle(s) of instrument {first.token}, {when}, close {show_rupees(last.close)}"

@@ -1,7 +1,7 @@
 """Order tags: 20 letters and digits that say whose order it is, unique for every intent.
 
     FT 260617 0K3 E 01 7QZ4M C
-    │  │      │   │ │  │     └ check character
+    │  │      │   │ │  │     └ check character: no single wrong one and no swapped neighbours pass
     │  │      │   │ │  └ owner: session name, hashed (5)
     │  │      │   │ └ attempt, base 36 (2)
     │  │      │   └ E entry, X exit
@@ -24,7 +24,9 @@ from fsm_trader.core.orders import Role
 
 TAG_LENGTH = 20
 _PREFIX = "FT"
+_OWNER_LENGTH = 5
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_ALPHABET = frozenset(_DIGITS)
 _ROLES = {Role.ENTRY: "E", Role.EXIT: "X"}
 
 
@@ -40,17 +42,22 @@ class TagParts(msgspec.Struct, frozen=True):
 
 def owner_of(session_name: str) -> str:
     """Return five characters that keep two sessions of one account from adopting each other's orders."""
-    return _base36(int.from_bytes(hashlib.sha256(session_name.encode()).digest()[:8], "big") % 36**5, 5)
+    return _base36(
+        int.from_bytes(hashlib.sha256(session_name.encode()).digest()[:8], "big") % 36**_OWNER_LENGTH, _OWNER_LENGTH
+    )
 
 
 def make_tag(parts: TagParts) -> str:
     """Write the tag of one order intent.
 
     Raises:
-        ValueError: a number does not fit (trade 1..46655, attempt 1..1295).
+        ValueError: a part does not fit (trade 1..46655, attempt 1..1295, year 2000..2099, owner of ``owner_of``).
     """
-    if not (1 <= parts.trade_number < 36**3 and 1 <= parts.attempt < 36**2):
-        raise ValueError(f"trade {parts.trade_number}, attempt {parts.attempt} do not fit an order tag")
+    if not _fits(parts):
+        raise ValueError(
+            f"order tag: trade {parts.trade_number}, attempt {parts.attempt}, day {parts.day}, owner {parts.owner!r}; "
+            "expected trade 1..46655, attempt 1..1295, a year 2000..2099 and five capitals or digits"
+        )
     body = (
         f"{_PREFIX}{parts.day:%y%m%d}{_base36(parts.trade_number, 3)}{_ROLES[parts.role]}"
         f"{_base36(parts.attempt, 2)}{parts.owner}"
@@ -60,14 +67,27 @@ def make_tag(parts: TagParts) -> str:
 
 def read_tag(tag: str | None) -> TagParts | None:
     """Return what a tag says, or None when it is not one of ours."""
-    if tag is None or len(tag) != TAG_LENGTH or not tag.startswith(_PREFIX) or _check(tag[:-1]) != tag[-1]:
+    if tag is None or len(tag) != TAG_LENGTH or not tag.startswith(_PREFIX) or not _ALPHABET.issuperset(tag):
+        return None
+    if _check(tag[:-1]) != tag[-1]:
         return None
     roles = {letter: role for role, letter in _ROLES.items()}
     try:
         day = date(2000 + int(tag[2:4]), int(tag[4:6]), int(tag[6:8]))
-        return TagParts(day, int(tag[8:11], 36), roles[tag[11]], int(tag[12:14], 36), tag[14:19])
+        parts = TagParts(day, int(tag[8:11], 36), roles[tag[11]], int(tag[12:14], 36), tag[14:19])
     except (ValueError, KeyError):
         return None
+    return parts if _fits(parts) else None
+
+
+def _fits(parts: TagParts) -> bool:
+    return (
+        1 <= parts.trade_number < 36**3
+        and 1 <= parts.attempt < 36**2
+        and 2000 <= parts.day.year <= 2099
+        and len(parts.owner) == _OWNER_LENGTH
+        and _ALPHABET.issuperset(parts.owner)
+    )
 
 
 def _base36(number: int, width: int) -> str:
@@ -78,7 +98,27 @@ def _base36(number: int, width: int) -> str:
     return text
 
 
+def _plus(left: int, right: int) -> int:
+    """Add two values of GF(4) x GF(9)."""
+    four = (left // 9) ^ (right // 9)
+    high = (left // 3 + right // 3) % 3
+    return four * 9 + high * 3 + (left + right) % 3
+
+
+def _times_root(value: int) -> int:
+    """Multiply by the root: x of GF(4) = GF(2)[x]/(x^2+x+1), beside 1+i of GF(9) = GF(3)[i]/(i^2+1)."""
+    four, high, low = value // 9, value // 3 % 3, value % 3
+    return (0, 2, 3, 1)[four] * 9 + (high + low) % 3 * 3 + (low - high) % 3
+
+
+_TIMES_ROOT = tuple(_times_root(value) for value in range(36))
+
+
 def _check(body: str) -> str:
-    # Weights that differ by place catch a swapped pair as well as a single wrong character (37 is prime).
-    total = sum((place + 1) * (ord(character) % 37) for place, character in enumerate(body))
-    return _DIGITS[total % 37 % 36]
+    # A weighted sum modulo 36 cannot catch everything: no weight is prime to 36 together with its neighbour. In the
+    # product of the fields of 4 and 9 elements the powers of one root do: the root makes every single wrong character
+    # show, and the root less one, which can be divided by as well, every swap of two neighbours.
+    total = 0
+    for character in body:
+        total = _TIMES_ROOT[_plus(total, _DIGITS.index(character))]
+    return _DIGITS[total]

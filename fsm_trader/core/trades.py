@@ -37,6 +37,7 @@ class TradeOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         answer: None while the order's answer is not journaled; *sends* counts the requests that left.
+        answered_at: when the newest answer was journaled; no request can have left later.
         report: newest row of the broker's book, None before the order was seen there.
         fills: every fill read, in the order they were read.
         cancel_asked_at: when a cancellation was last intended; *cancel_answer* what came of asking.
@@ -48,6 +49,7 @@ class TradeOrder(msgspec.Struct, frozen=True, kw_only=True):
     request: OrderRequest
     intended_at: datetime
     answer: Answer | None = None
+    answered_at: datetime | None = None
     order_id: str | None = None
     message: str = ""
     sends: int = 0
@@ -215,19 +217,28 @@ def _levels(trade: Trade, record: LevelsSet, _at: datetime) -> Trade:
 
 
 def _intended(trade: Trade, record: OrderIntended, at: datetime) -> Trade:
+    for known in trade.orders:
+        if known.tag == record.request.tag:
+            if known.request == record.request:
+                return trade
+            raise HaltError(
+                f"trade {trade.trade_id}: tag {known.tag} is intended for two different orders; "
+                "expected a tag of its own for each"
+            )
     order = TradeOrder(
         tag=record.request.tag, role=record.role, attempt=record.attempt, request=record.request, intended_at=at
     )
     return _change(trade, orders=(*trade.orders, order))
 
 
-def _answered(trade: Trade, record: OrderAnswered, _at: datetime) -> Trade:
+def _answered(trade: Trade, record: OrderAnswered, at: datetime) -> Trade:
     order = trade.order(record.tag)
     return _with(
         trade,
         _change(
             order,
             answer=record.answer,
+            answered_at=at,
             order_id=record.order_id or order.order_id,
             message=record.message,
             sends=record.sends,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -41,13 +42,17 @@ class JournalReader:
         self._where = str(file or url.partition("://")[0])
         if file is not None and not file.is_file():
             raise SetupError.at(str(file), "no journal here yet; expected the file a run writes")
-        try:
-            self._engine = tables.open_engine(url, read_only=True)
-            self._connection = self._engine.connect()
-            with self._connection.begin():
-                self._connection.execute(select(tables.meta.c.value)).first()
-        except DBAPIError as error:
-            raise SetupError.at(self._where, f"cannot be read as a journal: {error.orig}") from error
+        with ExitStack() as undo:
+            try:
+                self._engine = tables.open_engine(url, read_only=True)
+                undo.callback(self._engine.dispose)
+                self._connection = undo.enter_context(self._engine.connect())
+                fault = tables.schema_fault(self._connection)
+            except DBAPIError as error:
+                raise SetupError.at(self._where, f"cannot be read as a journal: {error.orig}") from error
+            if fault is not None:
+                raise SetupError.at(self._where, fault)
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -62,28 +67,42 @@ class JournalReader:
         self._connection.close()
         self._engine.dispose()
 
-    def rows(self, *, after: int = 0, trade_id: str | None = None, session: str | None = None) -> Iterator[Row]:
-        """Yield stored rows in order, in batches: memory does not grow with the journal."""
+    def rows(
+        self, *, after: int = 0, trade_id: str | None = None, session: str | None = None, batch_size: int = _BATCH
+    ) -> Iterator[Row]:
+        """Yield stored rows in order, in batches: memory does not grow with the journal.
+
+        Raises:
+            VerificationError: the file is damaged; no row of the batch that cannot be read is yielded.
+        """
         columns = tables.events.c
+        query: Select[Any] = select(tables.events).order_by(columns.seq).limit(batch_size)
+        if trade_id is not None:
+            query = query.where(columns.trade_id == trade_id)
+        if session is not None:
+            query = query.where(columns.session == session)
         while True:
-            query: Select[Any] = select(tables.events).where(columns.seq > after).order_by(columns.seq).limit(_BATCH)
-            if trade_id is not None:
-                query = query.where(columns.trade_id == trade_id)
-            if session is not None:
-                query = query.where(columns.session == session)
-            with self._connection.begin():
-                batch = self._connection.execute(query).fetchall()
+            batch = self._fetch(query.where(columns.seq > after), after)
             for row in batch:
                 yield Row(*tuple(row))
-            if len(batch) < _BATCH:
+            if len(batch) < batch_size:
                 return
             after = batch[-1].seq
+
+    def _fetch(self, query: Select[Any], after: int) -> Sequence[Any]:
+        try:
+            with self._connection.begin():
+                return self._connection.execute(query).fetchall()
+        except DBAPIError as error:
+            raise VerificationError(
+                f"journal {self._where}: the file is damaged after row {after}: {error.orig}; reading stops here"
+            ) from error
 
     def entries(self, *, after: int = 0) -> Iterator[Entry]:
         """Yield decoded entries in order.
 
         Raises:
-            VerificationError: a row cannot be read as a record.
+            VerificationError: a row cannot be read, or not as a record.
         """
         for row in self.rows(after=after):
             yield entry_of(row)
@@ -103,16 +122,24 @@ class JournalReader:
 
     def verify(self) -> Verified:
         """Recompute the whole chain and stop at the first row that does not fit."""
-        seq, head = 0, GENESIS
         try:
-            for row in self.rows():
-                fault = _fault_of(row, seq + 1, head)
+            return self._verify(Verified(0, GENESIS), batch_size=_BATCH)
+        except VerificationError:
+            # One unreadable row hides its whole batch: read one by one, to name it.
+            return self._verify(Verified(0, GENESIS), batch_size=1)
+
+    def _verify(self, good: Verified, *, batch_size: int) -> Verified:
+        try:
+            for row in self.rows(after=good.rows, batch_size=batch_size):
+                fault = _fault_of(row, good.rows + 1, good.head)
                 if fault is not None:
-                    return Verified(seq, head, fault, row.seq)
-                seq, head = row.seq, row.hash
-        except DBAPIError as error:
-            return Verified(seq, head, f"the file is damaged after row {seq}: {error.orig}", seq + 1)
-        return Verified(seq, head)
+                    return Verified(good.rows, good.head, fault, row.seq)
+                good = Verified(row.seq, row.hash)
+        except VerificationError as error:
+            if batch_size == 1:
+                return Verified(good.rows, good.head, str(error), good.rows + 1)
+            raise
+        return good
 
 
 def entry_of(row: Row) -> Entry:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -42,18 +43,22 @@ class JournalStore:
 
     def __init__(self, url: str) -> None:
         self._where = str(file_of(url) or make_url(url).render_as_string(hide_password=True))
-        try:
-            if (file := file_of(url)) is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            self._engine = tables.open_engine(url)
-            self._connection = self._engine.connect()
-            _prepare(self._connection, self._where)
-            self._seq, self._head = _head(self._connection)
-        except (DBAPIError, OSError) as error:
-            raise SetupError.at(self._where, f"cannot be opened as a journal: {_words(error)}") from error
+        with ExitStack() as undo:
+            try:
+                if (file := file_of(url)) is not None:
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                self._engine = tables.open_engine(url)
+                undo.callback(self._engine.dispose)
+                self._connection = undo.enter_context(self._engine.connect())
+                _prepare(self._connection, self._where)
+                self._seq, self._head = _head(self._connection)
+            except (DBAPIError, sqlite3.Error, OSError) as error:
+                raise SetupError.at(self._where, f"cannot be opened as a journal: {_words(error)}") from error
+            undo.pop_all()
         # Compiled once: the insert is the hot path of every transition.
         self._insert = str(insert(tables.events).values(dict.fromkeys(_COLUMNS)).compile(self._engine))
         self._positional = self._engine.dialect.positional
+        self._driver_error = self._engine.dialect.loaded_dbapi.Error
 
     @property
     def head(self) -> tuple[int, str]:
@@ -62,6 +67,8 @@ class JournalStore:
 
     def append(self, at: datetime, session: str, records: Sequence[Record]) -> tuple[Entry, ...]:
         """Write *records* in one durable transaction; see ``journal.protocol.Journal``."""
+        if not records:
+            return ()
         seq, head = self._seq, self._head
         rows: list[tuple[object, ...]] = []
         moment = stamp(at)
@@ -73,7 +80,8 @@ class JournalStore:
         try:
             with self._connection.begin():
                 self._write(rows)
-        except DBAPIError as error:
+        except (DBAPIError, self._driver_error) as error:
+            self._let_go()
             raise HaltError(
                 f"journal {self._where}: rows {self._seq + 1} to {seq} could not be written: {_words(error)}. "
                 "Nothing of this step is in the journal and nothing of it was sent."
@@ -83,10 +91,22 @@ class JournalStore:
         return tuple(Entry(first + place, at, session, record) for place, record in enumerate(records))
 
     def define(self, digest: str, name: str, text: str) -> None:
-        """Keep a machine definition under its content hash; keeping it again changes nothing."""
-        if self.definition(digest) is None:
+        """Keep a machine definition under its content hash; see ``journal.protocol.Journal``.
+
+        Raises:
+            HaltError: the journal can no longer be written.
+        """
+        if self.definition(digest) is not None:
+            return
+        try:
             with self._connection.begin():
                 self._connection.execute(insert(tables.definitions).values(digest=digest, name=name, text=text))
+        except DBAPIError as error:
+            self._let_go()
+            raise HaltError(
+                f"journal {self._where}: the definition of machine {name} could not be written: {_words(error)}. "
+                "No trade is opened under a definition that is not kept."
+            ) from error
 
     def definition(self, digest: str) -> str | None:
         """Return the text kept under *digest*."""
@@ -110,9 +130,16 @@ class JournalStore:
             # Nothing is lost: what is committed is in the log, and the next start reads it from there.
             _LOG.warning("journal %s: the closing checkpoint failed: %s", self._where, error)
 
+    def _let_go(self) -> None:
+        # A COMMIT that failed leaves its transaction open, and the next one would be refused for it. Where even this
+        # fails the connection is lost, and every further write says so.
+        with suppress(self._engine.dialect.loaded_dbapi.Error):
+            self._connection.connection.rollback()
+
     def _write(self, rows: list[tuple[object, ...]]) -> None:
         if self._positional:
-            self._connection.exec_driver_sql(self._insert, rows)
+            # Straight to the driver, inside SQLAlchemy's transaction: its own way there costs a tenth of a commit.
+            self._connection.connection.cursor().executemany(self._insert, rows)
         else:
             self._connection.execute(insert(tables.events), [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
 
@@ -123,12 +150,12 @@ def _prepare(connection: Connection, where: str) -> None:
     known = {table.name for table in tables.metadata.sorted_tables}
     if names and not known <= names:
         raise SetupError.at(where, f"holds tables {sorted(names)}; expected a journal ({', '.join(sorted(known))})")
+    if names and (fault := tables.schema_fault(connection)) is not None:
+        raise SetupError.at(where, fault)
+    # Only now: up to here the file may be somebody else's and stays as it was.
+    tables.write_ahead(connection)
     if not names:
         _create(connection)
-    with connection.begin():
-        version = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema")).scalar_one()
-    if int(version) != tables.SCHEMA_VERSION:
-        raise SetupError.at(where, f"is a journal of schema {version}; this version reads {tables.SCHEMA_VERSION}")
 
 
 def _create(connection: Connection) -> None:

@@ -353,17 +353,19 @@ def test_a_definition_that_nobody_read_is_checked_all_the_same() -> None:
 
 
 def orders(role: Role) -> Iterator[TradeOrder]:
-    """Yield one order in each combination of answer, book status and fills."""
+    """Yield one order in each combination of answer, book status, fills and whether we asked to cancel it."""
     request = OrderRequest("tag", "NFO", "X", 1, Side.BUY, 75, "MIS", OrderKind.MARKET)
     answers = (None, "accepted", "refused", "unknown", "absent")
-    for answer, status, told, read in product(answers, (None, *OrderStatus), (0, 75), (0, 75)):
+    parts = product(answers, (None, *OrderStatus), (0, 75), (0, 75), (None, NOW))
+    for answer, status, told, read, asked in parts:
         report = None
         if status is not None:
             report = OrderReport("1", "tag", "NFO", "X", 1, Side.BUY, "MIS", 75, told, status, NOW)
         fills = (Fill("f", "1", read, 10000, NOW),) if read else ()
         yield TradeOrder(
-            tag="tag", role=role, attempt=1, request=request, intended_at=NOW, answer=answer, report=report, fills=fills
-        )
+            tag="tag", role=role, attempt=1, request=request, intended_at=NOW, answer=answer, report=report,
+            fills=fills, cancel_asked_at=asked,
+        )  # fmt: skip
 
 
 def trades() -> Iterator[Trade]:
