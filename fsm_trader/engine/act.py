@@ -1,10 +1,12 @@
 """From a committed intent to its outcome: the calls to broker and market, each as a job that gives one event.
 
-A job never raises and never decides: what it could not do is a fact for the loop.
+A job never raises and never decides: what it could not do is a fact for the loop. That holds for defects too: a reading
+that never answers is never asked for again, and an order whose request stumbled on its way may well have arrived.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -27,6 +29,8 @@ from fsm_trader.engine.work import Job
 from fsm_trader.errors import LoginRequiredError, OutcomeUnknownError, RefusedError, UnavailableError
 from fsm_trader.machines.spec import PolicySpec
 from fsm_trader.market.protocol import MarketFeed
+
+_LOG = logging.getLogger(__name__)
 
 
 class Effects:
@@ -56,7 +60,7 @@ class Effects:
                 return SendAnswered(trade_id, request.tag, "unknown", None, str(error), sends)
             return SendAnswered(trade_id, request.tag, "accepted", order_id, "", sends)
 
-        return job
+        return _telling(job, lambda why: SendAnswered(trade_id, request.tag, "unknown", None, why))
 
     def cancel(self, trade_id: str, tag: str, order_id: str, policy: PolicySpec) -> Job:
         """Ask for a cancellation whose intent is committed."""
@@ -70,7 +74,7 @@ class Effects:
                 return CancelDone(trade_id, tag, "unknown", str(error))
             return CancelDone(trade_id, tag, "accepted")
 
-        return job
+        return _telling(job, lambda why: CancelDone(trade_id, tag, "unknown", why))
 
     def read_book(self) -> Job:
         """Read the order book."""
@@ -89,7 +93,12 @@ class Effects:
 
         def read() -> Event:
             price = self._feed.price(token, self._clock.now())
-            return ReadFailed("price", "no price yet today", token) if price is None else PriceRead(price)
+            if price is None:
+                return ReadFailed("price", "no price yet today", token)
+            # A record built without decoding may carry anything, and a price of 0 would sell at any stop.
+            if price.token != token or type(price.last) is not int or price.last <= 0:
+                return ReadFailed("price", f"got {price}; expected whole paise above zero of token {token}", token)
+            return PriceRead(price)
 
         return self._reading("price", token, read)
 
@@ -119,7 +128,7 @@ class Effects:
                     login_required = login_required or isinstance(error, LoginRequiredError)
             return HealthRead(tuple(faults), login_required)
 
-        return job
+        return _telling(job, lambda why: HealthRead((why,)))
 
     def _reading(self, reading: Reading, token: int | None, read: Callable[[], Event]) -> Job:
         def job() -> Event:
@@ -128,4 +137,17 @@ class Effects:
             except UnavailableError as error:
                 return ReadFailed(reading, str(error), token, isinstance(error, LoginRequiredError))
 
-        return job
+        return _telling(job, lambda why: ReadFailed(reading, why, token))
+
+
+def _telling(job: Job, failed: Callable[[str], Event]) -> Job:
+    """Return a job that tells of a defect on its way by the event *failed* makes of its words."""
+
+    def told() -> Event:
+        try:
+            return job()
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a job, reasons in the module's first lines
+            _LOG.exception("a call to the broker or the feed failed in a way nobody planned for")
+            return failed(f"unexpected {type(error).__name__}: {error}")
+
+    return told

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fsm_trader.core.candles import Candle, PriceSeen
 from fsm_trader.core.money import Paise
-from fsm_trader.core.records import AlarmRaised, CandlesSeen, InputRefused, Record, SignalSeen
+from fsm_trader.core.records import AlarmRaised, CandlesSeen, EntryBlocked, InputRefused, Record, SignalSeen
 from fsm_trader.core.signals import Signal
 from fsm_trader.core.trades import Trade
 from fsm_trader.engine.entries import EntryDesk
@@ -27,6 +27,7 @@ class CandleDesk:
         self._seats = tuple(seats)
         self._index = floor.settings.market.underlying.token
         self._series: dict[int, CandleSeries] = {}
+        self._forming: dict[int, datetime] = {}
 
     def newest(self, token: int) -> datetime | None:
         """Return the start of the newest candle this process has taken of an instrument."""
@@ -35,17 +36,18 @@ class CandleDesk:
 
     def candles_read(self, token: int, candles: Sequence[Candle], now: datetime) -> None:
         """Take what a feed gave: index candles go to the strategies, option candles to the trades that hold them."""
-        accepted, reasons = self._series.setdefault(token, CandleSeries(token)).accept(candles)
+        complete = [candle for candle in candles if not _is_forming(candle, now)]
+        accepted, reasons = self._series.setdefault(token, CandleSeries(token)).accept(complete)
         known = self._floor.ledger.last_candle.get(token)
         new = [candle for candle in accepted if known is None or candle.start > known.start]
-        refused = [InputRefused("candle", reason) for reason in reasons]
+        refused = [InputRefused("candle", reason) for reason in (*self._still_forming(token, candles, now), *reasons)]
         if token == self._index:
             # What an earlier run of this session decided on is only shown to the strategies again, for their memory.
             for candle in accepted[: len(accepted) - len(new)]:
                 self._ask(candle)
             self._index_candles(new, refused, now)
         else:
-            self._option_candles(token, new, refused)
+            self._option_candles(token, accepted, [*refused, *([CandlesSeen(tuple(new))] if new else [])])
 
     def price_read(self, price: PriceSeen) -> None:
         """Show a new price to the trades that hold its contract."""
@@ -67,15 +69,31 @@ class CandleDesk:
         for said in fresh:
             if said.signal is Signal.BUY and said.candle.end == new[-1].end:
                 self._entries.consider(said, now)
+            elif said.signal is Signal.BUY:
+                late = f"said on a candle that ended at {said.candle.end:%H:%M}, known only after a later one"
+                self._floor.commit(EntryBlocked(said.settings.name, said.candle.start, (late,)))
 
-    def _option_candles(self, token: int, new: Sequence[Candle], refused: Sequence[Record]) -> None:
-        rows = [*refused, *([CandlesSeen(tuple(new))] if new else [])]
+    def _option_candles(self, token: int, accepted: Sequence[Candle], rows: Sequence[Record]) -> None:
+        """Show candles to the trades that hold the contract.
+
+        After a restart that is all candles of the day, those in the journal too: the process may have ended between
+        writing a candle down and acting on it. A candle that was acted on has nothing left to say.
+        """
         if rows:
             self._floor.commit(*rows)
         for trade in self._holding(token):
-            seen = _since_entry(trade, new)
+            seen = _since_entry(trade, accepted)
             if seen is not None:
                 self._trades.step(trade, "check", seen=seen)
+
+    def _still_forming(self, token: int, candles: Sequence[Candle], now: datetime) -> list[str]:
+        """Name each candle that is not complete yet once; it is asked for again until it is."""
+        told = self._forming.get(token)
+        starts = [candle.start for candle in candles if _is_forming(candle, now)]
+        fresh = sorted(start for start in starts if told is None or start > told)
+        if fresh:
+            self._forming[token] = fresh[-1]
+        return [f"candle {start:%Y-%m-%d %H:%M:%S} of token {token}: is not complete yet; skipped" for start in fresh]
 
     def _ask(self, candle: Candle) -> list[Said]:
         says: list[Said] = []
@@ -99,6 +117,11 @@ class CandleDesk:
 
     def _holding(self, token: int) -> list[Trade]:
         return [trade for trade in self._floor.ledger.open_trades if trade.contract.token == token and trade.held > 0]
+
+
+def _is_forming(candle: Candle, now: datetime) -> bool:
+    """Tell whether a candle may still change: a decision on it could be one on a price that never was its close."""
+    return candle.start.utcoffset() is not None and candle.end > now
 
 
 def _since_entry(trade: Trade, candles: Sequence[Candle]) -> Seen | None:

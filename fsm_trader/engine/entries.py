@@ -40,7 +40,9 @@ class EntryDesk:
             return
         row = self._opened(said, contract)
         trade = open_trade(row, now, self._floor.session, TRADE_INITIAL)
-        self._trades.open(row, trade)
+        if not self._trades.open(row, trade):
+            reasons = ("the trade machine takes no entry now",)
+            self._floor.commit(EntryBlocked(said.settings.name, said.candle.start, reasons))
 
     def _contract(self, said: Said) -> tuple[OptionContract | None, tuple[str, ...]]:
         try:

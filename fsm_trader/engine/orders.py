@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fsm_trader.core.events import CancelDone, SendAnswered
 from fsm_trader.core.orders import Fill, OrderBook, OrderReport, merge
-from fsm_trader.core.records import CancelAnswered, FillSeen, OrderAnswered, OrderSeen, Record
+from fsm_trader.core.records import AlarmRaised, CancelAnswered, FillSeen, OrderAnswered, OrderSeen, Record
 from fsm_trader.core.trades import Trade, TradeOrder
 from fsm_trader.engine.floor import Floor
 from fsm_trader.engine.trades import TradeDesk
@@ -23,9 +23,12 @@ class OrderDesk:
         self._floor = floor
         self._trades = trades
         self._unseen_reads: dict[str, int] = {}
+        self._doubled: set[str] = set()
+        self._began = floor.clock.now()
 
     def answered(self, event: SendAnswered) -> None:
         """Take the answer to a sent order."""
+        self._trades.answered(event.tag)
         trade = self._floor.ledger.trades[event.trade_id]
         row = OrderAnswered(event.trade_id, event.tag, event.answer, event.order_id, event.message, event.sends)
         role = trade.order(event.tag).role
@@ -38,17 +41,20 @@ class OrderDesk:
 
     def book_read(self, book: OrderBook) -> None:
         """Take a complete read of the book: what is new goes to its trade, what stays unseen may be absent."""
-        reports = {report.tag: report for report in book.orders if report.tag}
+        reports = _by_tag(book.orders)
         fills = _by_order(book.fills)
         for trade in self._floor.ledger.open_trades:
             for order in trade.orders:
                 if order.is_settled:
                     continue
-                report = reports.get(order.tag)
-                if report is None:
+                rows = reports.get(order.tag)
+                if rows is None:
                     self._unseen(trade.trade_id, order, book.read_at)
                     continue
                 self._unseen_reads.pop(order.tag, None)
+                report = self._row_of(trade.trade_id, order, rows)
+                if order.report is not None and order.report.order_id != report.order_id:
+                    continue  # Its own row, seen before, is missing from this read; another one's fate is not its.
                 news = _news_of(trade, order, report, fills.get(report.order_id, ()))
                 if news:
                     current = self._floor.ledger.trades[trade.trade_id]
@@ -57,16 +63,38 @@ class OrderDesk:
     def _unseen(self, trade_id: str, order: TradeOrder, read_at: datetime) -> None:
         if not order.is_unclear or order.answer == "accepted":
             return
-        settle = self._floor.settings.broker.settle
-        if read_at < order.intended_at + settle:
+        if self._trades.is_sending(order.tag) or read_at < self._last_sent(order) + self._floor.settings.broker.settle:
             return
         reads = self._unseen_reads.get(order.tag, 0) + 1
         self._unseen_reads[order.tag] = reads
         if reads < _READS_BEFORE_ABSENT:
             return
         message = f"not in {reads} complete reads of the book, the last {read_at - order.intended_at} after it was sent"
-        row = OrderAnswered(trade_id, order.tag, "absent", None, message, 0)
+        row = OrderAnswered(trade_id, order.tag, "absent", None, message, order.sends)
         self._trades.step(self._floor.ledger.trades[trade_id], f"{order.role}_absent", news=(row,))
+
+    def _last_sent(self, order: TradeOrder) -> datetime:
+        """Return the latest moment a request about an order can have left.
+
+        A busy broker is asked again, so that may be long after the intent. A process that ended without a word may
+        have sent until its end, which was before this one began.
+        """
+        return order.answered_at or max(order.intended_at, self._began)
+
+    def _row_of(self, trade_id: str, order: TradeOrder, rows: list[OrderReport]) -> OrderReport:
+        """Return the order's own row. A second one under its tag is nobody's: a person has to look at it."""
+        first, *others = sorted(rows, key=lambda row: (row.order_id != order.order_id, row.order_id))
+        if others and order.tag not in self._doubled:
+            self._doubled.add(order.tag)
+            ids = ", ".join(row.order_id for row in others)
+            self._floor.commit(
+                AlarmRaised(
+                    f"{trade_id}: the book holds {len(rows)} orders with tag {order.tag}; expected one. "
+                    f"{first.order_id} is managed, {ids} needs a person.",
+                    trade_id,
+                )
+            )
+        return first
 
 
 def _news_of(trade: Trade, order: TradeOrder, report: OrderReport, fills: Iterable[Fill]) -> tuple[Record, ...]:
@@ -76,6 +104,14 @@ def _news_of(trade: Trade, order: TradeOrder, report: OrderReport, fills: Iterab
     known = {fill.fill_id for fill in order.fills}
     news += [FillSeen(trade.trade_id, order.tag, fill) for fill in fills if fill.fill_id not in known]
     return tuple(news)
+
+
+def _by_tag(reports: Iterable[OrderReport]) -> dict[str, list[OrderReport]]:
+    found: dict[str, list[OrderReport]] = {}
+    for report in reports:
+        if report.tag:
+            found.setdefault(report.tag, []).append(report)
+    return found
 
 
 def _by_order(fills: Iterable[Fill]) -> dict[str, list[Fill]]:

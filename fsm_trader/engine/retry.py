@@ -25,7 +25,7 @@ def call(policy: PolicySpec, action: Callable[[], T], *, sleep: Callable[[float]
         sleep: waits so many seconds, on the session's clock.
 
     Raises:
-        TraderError: the last call's error, with the calls made in its ``calls`` attribute.
+        TraderError: the last call's error.
     """
     calls = 0
 

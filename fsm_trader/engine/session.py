@@ -61,6 +61,9 @@ class SessionDesk:
         """Return when the session must be looked at again."""
         if self.is_over:
             return None
+        if self._facts(now) != self._last_facts:
+            # What was just read changes the answer: a dead token must not wait for the next poll to be heeded.
+            return now
         moments = [self._floor.plan.next_boundary(now), self._due.at if self._due else None]
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -106,7 +109,9 @@ class SessionDesk:
             return False
         if step.entered:
             self._due = self._deadline(step.dest)
-            rows: list[Record] = [SessionMoved(trigger, step.source, step.dest, step.reason, self._due)]
+            rows: list[Record] = [
+                SessionMoved(trigger, step.source, step.dest, step.reason, self._due, self._floor.plan.why_closed or "")
+            ]
             if "alarm" in step.actions:
                 rows.append(AlarmRaised(self._why(step)))
             self._floor.commit(*rows)

@@ -77,8 +77,12 @@ class Trader:
         return self._stop.why if self._stop is not None else self.floor.ledger.reason or "day over"
 
     def start(self) -> None:
-        """Take up the day; the first look at the world follows at once."""
+        """Take up the day; the first look at the world follows at once.
+
+        What a person or a strategy said may have been journaled and not acted on when the last process ended.
+        """
         self.session.start()
+        self._check_all()
 
     def handle(self, event: Event) -> None:
         """Take one event.

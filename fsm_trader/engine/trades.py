@@ -22,17 +22,22 @@ from fsm_trader.core.records import (
     Record,
     TradeMoved,
 )
-from fsm_trader.core.signals import Signal
 from fsm_trader.core.tags import TagParts, make_tag, owner_of
 from fsm_trader.core.trades import Trade, TradeOrder, apply
 from fsm_trader.engine.floor import Floor
 from fsm_trader.engine.work import Job
+from fsm_trader.errors import HaltError
 from fsm_trader.machines.run import Machine, Step
 from fsm_trader.machines.spec import PolicySpec
 
 # A step may lead to another at once (ACTIVE with its stop already passed); more than this many means the machine
 # file moves in circles.
 _STEPS_AT_ONCE = 4
+
+# An exit that fails again and again is sent at its own pace at first, then at half of it and so on, down to this one: a
+# tag has room for 1,295 attempts, and they have to last a day on which the broker refuses everything.
+_EXITS_AT_ONE_PACE = 16
+_SLOWEST_PACE = timedelta(seconds=30)
 
 _ROLE_OF_ACTION = {
     "place_entry": Role.ENTRY,
@@ -71,6 +76,7 @@ class TradeDesk:
         self._floor = floor
         self._owner = owner_of(floor.settings.session.name)
         self._snoozed: dict[str, datetime] = {}
+        self._sending: set[str] = set()
         self._actions: dict[str, Callable[[Effort, str, PolicySpec | None], None]] = {
             "place_entry": self._place_entry,
             "place_exit": self._place_exit,
@@ -110,11 +116,16 @@ class TradeDesk:
             step = self._fire(effort, machine, "check", Seen())
             self._carry_out(effort)
 
-    def open(self, first: Record, trade: Trade) -> None:
-        """Open a trade: its first row, the transition out of IDLE and the entry's intent are one commit."""
+    def open(self, first: Record, trade: Trade) -> bool:
+        """Open a trade: its first row, the transition out of IDLE and the entry's intent are one commit.
+
+        False when the definition's guards let nothing out of IDLE; then nothing was committed.
+        """
         effort = Effort(trade, self._floor.clock.now(), [first], [])
-        if self._fire(effort, self._floor.machine_of(trade.machine), "enter", Seen()) is not None:
-            self._carry_out(effort)
+        if self._fire(effort, self._floor.machine_of(trade.machine), "enter", Seen()) is None:
+            return False
+        self._carry_out(effort)
+        return True
 
     def on_time(self, now: datetime) -> None:
         """Fire the deadline of every open trade whose time is up."""
@@ -127,6 +138,14 @@ class TradeDesk:
             if after.deadline == trade.deadline:
                 # No transition answered: the definition has nothing for this case, so it is asked again in a while.
                 self._snoozed[trade.trade_id] = now + self._floor.settings.broker.exit_timeout
+
+    def answered(self, tag: str) -> None:
+        """Take note that no further request about an order can leave this process."""
+        self._sending.discard(tag)
+
+    def is_sending(self, tag: str) -> bool:
+        """Tell whether this process may still send a request about an order."""
+        return tag in self._sending
 
     def next_deadline(self) -> datetime | None:
         """Return the earliest deadline of the open trades."""
@@ -187,7 +206,10 @@ class TradeDesk:
             hold = effort.trade.exits.max_hold
             start = effort.trade.filled_at or effort.now
             return None if hold is None else Deadline(start + hold, timeout.trigger)
-        return Deadline(effort.now + self._length(timeout.after), timeout.trigger)
+        length = self._length(timeout.after)
+        if step.dest == "PENDING_EXIT":
+            length = _paced(length, len(effort.trade.orders_of(Role.EXIT)))
+        return Deadline(effort.now + length, timeout.trigger)
 
     def _length(self, after: timedelta | str) -> timedelta:
         if isinstance(after, timedelta):
@@ -217,10 +239,9 @@ class TradeDesk:
     def _place(self, effort: Effort, side: Side, quantity: int, action: str, policy: PolicySpec | None) -> None:
         trade, role = effort.trade, _ROLE_OF_ACTION[action]
         attempt = len(trade.orders_of(role)) + 1
-        day = datetime.fromisoformat(trade.session[:10]).date()
         contract = trade.contract
         request = OrderRequest(
-            tag=make_tag(TagParts(day, trade.number, role, attempt, self._owner)),
+            tag=self._tag(trade, role, attempt),
             exchange=contract.exchange,
             tradingsymbol=contract.tradingsymbol,
             token=contract.token,
@@ -233,6 +254,17 @@ class TradeDesk:
         checked = _policy(action, policy)
         effort.note(OrderIntended(trade.trade_id, role, attempt, request, checked.name))
         effort.jobs.append(self._floor.effects.send(trade.trade_id, request, checked))
+        self._sending.add(request.tag)
+
+    def _tag(self, trade: Trade, role: Role, attempt: int) -> str:
+        day = datetime.fromisoformat(trade.session[:10]).date()
+        try:
+            return make_tag(TagParts(day, trade.number, role, attempt, self._owner))
+        except ValueError as error:
+            raise HaltError(
+                f"trade {trade.trade_id}: {error}. No further {role} order of it can be told apart from the others, so "
+                f"none is sent; {trade.held} units are held and need a person."
+            ) from error
 
     def _cancel(self, effort: Effort, action: str, policy: PolicySpec | None) -> None:
         order = effort.trade.last_order(_ROLE_OF_ACTION[action])
@@ -277,9 +309,18 @@ class TradeDesk:
 
 
 def _exit_said(ledger: Ledger, trade: Trade) -> bool:
-    """Tell whether the strategy's newest word is EXIT, on a candle later than the one the trade was entered on."""
-    newest = ledger.signals.get(trade.strategy)
-    return newest is not None and newest[1].signal == Signal.EXIT and newest[1].candle_start > trade.candle_start
+    """Tell whether the strategy said EXIT on a candle later than the one the trade was entered on.
+
+    A BUY that came after it takes nothing back: the position it was said of is left first.
+    """
+    said = ledger.exits_said.get(trade.strategy)
+    return said is not None and said > trade.candle_start
+
+
+def _paced(length: timedelta, exits_sent: int) -> timedelta:
+    # Thirty halvings make any pace slow enough; the bound keeps the number small.
+    slower: timedelta = length * 2 ** min(exits_sent // _EXITS_AT_ONE_PACE, 30)
+    return max(length, min(slower, _SLOWEST_PACE))
 
 
 def _sends(step: Step) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from fsm_trader.core.clock import Clock
@@ -65,11 +65,15 @@ class ThreadWorker:
     def __init__(self, inbox: Inbox, *, threads: int = 8) -> None:
         self._inbox = inbox
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fsm-work")
+        self._under_way: set[Future[None]] = set()
 
     def submit(self, job: Job) -> None:
         """Queue the job."""
-        self._pool.submit(lambda: self._inbox.put(job()))
+        future = self._pool.submit(lambda: self._inbox.put(job()))
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
 
     def close(self, timeout_s: float) -> None:
-        """Take no more jobs; what is queued is dropped, what runs ends by its own time-out."""
-        self._pool.shutdown(wait=timeout_s > 0, cancel_futures=True)
+        """Take no more jobs; what is queued is dropped, what runs is waited for and ends by its own time-out."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._under_way.copy(), timeout=timeout_s)

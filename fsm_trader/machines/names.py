@@ -60,12 +60,18 @@ def _no_exit_order(facts: TradeFacts) -> bool:
 
 def _exit_cancelled(facts: TradeFacts) -> bool:
     order = facts.trade.last_order(Role.EXIT)
-    return order is not None and order.is_settled and order.status is OrderStatus.CANCELLED
+    if order is None or not order.is_settled or order.status is not OrderStatus.CANCELLED:
+        return False
+    return order.cancel_asked_at is not None
 
 
 def _exit_rejected(facts: TradeFacts) -> bool:
     order = facts.trade.last_order(Role.EXIT)
-    return order is not None and order.is_settled and order.status is OrderStatus.REJECTED
+    if order is None or not order.is_settled or order.status not in (OrderStatus.REJECTED, OrderStatus.CANCELLED):
+        return False
+    # A cancellation nobody here asked for is a rejection by another name: sent again at once, the order could be
+    # cancelled at once for as long as the day lasts.
+    return order.status is OrderStatus.REJECTED or order.cancel_asked_at is None
 
 
 def _is_flat(facts: TradeFacts) -> bool:

@@ -64,7 +64,8 @@ class CandleSeries:
         if first is not None:
             return f"came again with other values {_values(candle)}; the first {_values(first)} is kept"
         if self._last is not None and candle.start < self._last.start:
-            return f"is older than the last accepted candle {self._last.start:%H:%M}; skipped"
+            # Without the newest one's time: the sentence would be another one each minute, and be told each time.
+            return "is older than the newest accepted one; skipped"
         return None
 
     def _gap(self, candle: Candle) -> str | None:
