@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,9 @@ from fsm_trader.machines.spec import MachineSpec
 from fsm_trader.market.calendar import calendar_for
 from fsm_trader.market.recorded import RecordedDay, open_recorded
 from fsm_trader.strategy import registry
+
+# An exit that is refused or rests has to be sent again before the market closes.
+_LEAST_TO_CLOSE = timedelta(minutes=5)
 
 
 def settings_of(path: Path) -> Settings:
@@ -66,7 +69,12 @@ def day_plan(settings: Settings, day: date) -> DayPlan:
     """Lay the session's windows on a day.
 
     A day outside the calendar's range is taken as a trading day, because recorded data of it exist; a holiday or a
-    weekend inside the range is not, unless ``session.calendar`` is ``always``.
+    weekend inside the range is not, unless ``session.calendar`` is ``always``. On a day that closes early (and where
+    ``session.square_off`` is too late for any day) entries end and positions are squared off 5 minutes before the
+    close: after it no exit can be done.
     """
     calendar = calendar_for(settings.session.calendar)
-    return plan_day(settings.session, day, why_closed=calendar.why_closed(day) if calendar.covers(day) else None)
+    plan = plan_day(settings.session, day, why_closed=calendar.why_closed(day) if calendar.covers(day) else None)
+    closes_at = datetime.combine(day, calendar.hours(day)[1], plan.square_off.tzinfo)
+    square_off = min(plan.square_off, closes_at - _LEAST_TO_CLOSE)
+    return msgspec.structs.replace(plan, square_off=square_off, trading_end=min(plan.trading_end, square_off))

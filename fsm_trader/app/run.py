@@ -78,11 +78,12 @@ def run(settings: Settings, *, watch: Watch, console_level: str | None) -> Outco
     _refuse_live(settings)
     specs = machines_of(settings)
     with ExitStack() as stack:
-        past = _open_journal(settings, stack)
+        journal, ledger = _known_journal(settings, stack)
         book = PaperBook(settings.broker.paper.book)
         stack.callback(book.close)
-        world = open_world(settings, past.ledger, book)
+        world = open_world(settings, ledger, book)
         stack.callback(setup_logging(settings.log, clock=world.clock, console_level=console_level).close)
+        past = Past(journal or _open_journal(settings, stack), ledger)
         notifier = _notifier(settings)
         stack.callback(notifier.close, _NOTICES_CLOSE_S)
         observers: tuple[Observer, ...] = (
@@ -108,14 +109,25 @@ def _refuse_live(settings: Settings) -> None:
         )
 
 
-def _open_journal(settings: Settings, stack: ExitStack) -> Past:
+def _known_journal(settings: Settings, stack: ExitStack) -> tuple[JournalStore | None, Ledger]:
+    """Become the journal's one writer, and return it with what it tells; None where there is none yet.
+
+    A new journal is made only when nothing else can be wrong any more: a start that is refused leaves none behind.
+    """
     file = file_of(settings.journal_url)
     if file is not None:
         stack.callback(WriterLock(file).release)
+        if not file.is_file():
+            return None, Ledger()
+    journal = _open_journal(settings, stack)
+    with JournalReader(settings.journal_url) as reader:
+        return journal, fold_of(reader)
+
+
+def _open_journal(settings: Settings, stack: ExitStack) -> JournalStore:
     journal = JournalStore(settings.journal_url)
     stack.callback(journal.close)
-    with JournalReader(settings.journal_url) as reader:
-        return Past(journal, fold_of(reader))
+    return journal
 
 
 def _floor(

@@ -19,7 +19,8 @@ from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.day import DayPlan
 from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.settings import Settings
-from fsm_trader.errors import SetupError, UnavailableError
+from fsm_trader.engine.session import FINAL
+from fsm_trader.errors import Fault, SetupError, UnavailableError
 from fsm_trader.market.recorded import RecordedDay, days
 from fsm_trader.ops.clock import ScaledClock, VirtualClock
 
@@ -50,8 +51,13 @@ def open_world(settings: Settings, ledger: Ledger, book: PaperBook) -> PaperWorl
     Raises:
         SetupError: the data, the book and the journal do not fit together; nothing was started.
     """
-    recorded, world, is_dawn = _play(settings, book, ledger)
+    playing = _world_in_play(book)
+    recorded = _day_to_play(settings, book, ledger)
     contracts = _contracts(settings, recorded)
+    dawn = _dawn(settings, recorded)
+    # Begun only now: a day that turned out unusable must not be the one the next start is held to.
+    world = playing or book.begin(recorded.day, dawn)
+    is_dawn = world.now <= dawn
     clock = _clock(settings, book, world, None if is_dawn else ledger.at)
     broker = PaperBroker(
         settings=settings.broker.paper,
@@ -61,6 +67,7 @@ def open_world(settings: Settings, ledger: Ledger, book: PaperBook) -> PaperWorl
         book=book,
         hours=(recorded.opens_at, recorded.closes_at),
     )
+    _refuse_orphans(settings, ledger, world, broker)
     return PaperWorld(
         recorded,
         day_plan(settings, recorded.day),
@@ -68,17 +75,23 @@ def open_world(settings: Settings, ledger: Ledger, book: PaperBook) -> PaperWorl
         contracts,
         broker,
         book,
-        _session_id(ledger, recorded, is_dawn=is_dawn),
+        _session_id(ledger, world, is_dawn=is_dawn),
     )
 
 
-def _play(settings: Settings, book: PaperBook, ledger: Ledger) -> tuple[RecordedDay, World, bool]:
-    """Return the day, the book's world, and whether its play has not begun to move yet."""
+def _world_in_play(book: PaperBook) -> World | None:
     world = book.world
-    if world is not None and not world.finished:
-        _refuse_other_day(settings, world)
-        recorded = recorded_day(settings, day=world.day.isoformat())
-        return recorded, world, world.now <= _dawn(settings, recorded)
+    return None if world is None or world.finished else world
+
+
+def _day_to_play(settings: Settings, book: PaperBook, ledger: Ledger) -> RecordedDay:
+    playing = _world_in_play(book)
+    if playing is not None:
+        _refuse_other_day(settings, playing)
+        try:
+            return recorded_day(settings, day=playing.day.isoformat())
+        except SetupError as error:
+            raise SetupError([*error.faults, _in_play(settings, playing)]) from error
     if ledger.open_trades:
         ids = ", ".join(trade.trade_id for trade in ledger.open_trades)
         raise SetupError.at(
@@ -86,8 +99,29 @@ def _play(settings: Settings, book: PaperBook, ledger: Ledger) -> tuple[Recorded
             f"holds no world that is being played, but the journal has open trades ({ids}); expected the book they "
             "were traded in: put it back, or begin a new journal",
         )
-    recorded = recorded_day(settings, day=_next_day(settings, book))
-    return recorded, book.begin(recorded.day, _dawn(settings, recorded)), True
+    return recorded_day(settings, day=_next_day(settings, book))
+
+
+def _refuse_orphans(settings: Settings, ledger: Ledger, world: World, broker: PaperBroker) -> None:
+    """Refuse a world with orders that the journal knows nothing of: nobody would look after what they hold."""
+    if ledger.session.startswith(world.day.isoformat()):
+        return
+    orders = broker.book().orders
+    if orders:
+        raise SetupError.at(
+            str(settings.broker.paper.book),
+            f"stands at {world.now:%H:%M:%S} of {world.day} with {len(orders)} orders, and the journal has no session "
+            "of that day; expected the journal they were sent from: put it back, or begin a new book",
+        )
+
+
+def _in_play(settings: Settings, world: World) -> Fault:
+    return Fault(
+        str(settings.broker.paper.book),
+        "",
+        f"{world.day} is being played here and stands at {world.now:%H:%M:%S}; expected its data until it is over, or "
+        "another broker.paper.book",
+    )
 
 
 def _refuse_other_day(settings: Settings, world: World) -> None:
@@ -132,9 +166,11 @@ def _clock(settings: Settings, book: PaperBook, world: World, journaled: datetim
     return VirtualClock(start, keep)
 
 
-def _session_id(ledger: Ledger, recorded: RecordedDay, *, is_dawn: bool) -> str:
-    day = recorded.day.isoformat()
-    if ledger.session.startswith(day) and not is_dawn:
+def _session_id(ledger: Ledger, world: World, *, is_dawn: bool) -> str:
+    day = world.day.isoformat()
+    # A process that died in the world's first moment left a session that has not moved either: it goes on.
+    has_not_moved = ledger.at == world.now and ledger.state != FINAL
+    if ledger.session.startswith(day) and (not is_dawn or has_not_moved):
         return ledger.session
     before = ledger.session_counts.get(day, 0)
     return f"{day}.{before + 1}" if before else day

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import date
 
-from fsm_trader.app.files import machines_of, recorded_day, settings_of
+from fsm_trader.app.files import day_plan, machines_of, recorded_day, settings_of
 from fsm_trader.config.show import describe
 from fsm_trader.core.money import show_rupees
 from fsm_trader.core.settings import Settings, StrategySettings
@@ -30,12 +31,28 @@ def call(options: argparse.Namespace) -> int:
     print(f"  {session.health_check.start:%H:%M}-{session.health_check.end:%H:%M} health check")
     print(f"  {session.trading.start:%H:%M}-{session.trading.end:%H:%M} entries")
     print(f"  {session.square_off:%H:%M}       every open trade is squared off")
+    for note in _notes(settings, None if recorded is None else recorded.day):
+        print(f"  note        {note}")
     _limits(settings)
     for strategy in settings.strategies:
         print(_strategy(strategy))
     for kind, digest in digests.items():
         print(f"  {kind:8}    machine {digest[:12]}")
     return 0
+
+
+def _notes(settings: Settings, day: date | None) -> list[str]:
+    """Say what is not as usual on the recorded day: no trading at all, or an early close."""
+    if day is None:
+        return []
+    plan = day_plan(settings, day)
+    if plan.why_closed is not None:
+        return [f"{day} is not traded: {plan.why_closed}"]
+    if plan.square_off.time() == settings.session.square_off:
+        return []
+    return [
+        f"on {day} entries end and open trades are squared off at {plan.square_off:%H:%M}: the market closes soon after"
+    ]
 
 
 def _limits(settings: Settings) -> None:

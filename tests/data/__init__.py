@@ -1,0 +1,1 @@
+"""Real recorded days through the real command line."""
