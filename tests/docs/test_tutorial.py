@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -100,7 +101,11 @@ def _replace(file: Path, old: str, new: str) -> None:
 
 def _recipe(target: str) -> str:
     """Return the last line of what ``make`` would do, without doing it."""
-    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    # The suite itself may run below make, whose flags would make this one talk of folders it enters.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        ["make", "-n", target], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=True
+    )
     return done.stdout.splitlines()[-1]
 
 
