@@ -58,6 +58,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         most_s: bound on the median time of one operation.
         most_ratio: bound on the median ratio to the reference.
         most_bytes: bound on the largest peak memory.
+        most_peak_ratio: bound on the largest peak memory divided by the reference's.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     most_s: float | None = None
     most_ratio: float | None = None
     most_bytes: int | None = None
+    most_peak_ratio: float | None = None
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -120,8 +122,8 @@ def conclude(figure: Figure, rounds: Sequence[tuple[Sample, Sample]]) -> Result:
     """Fold rounds into what is told of them; *rounds* holds at least one, the warm-up already dropped."""
     ours = spread([sample.each_s for sample, _ in rounds])
     ratio = spread([sample.each_s / reference.each_s for sample, reference in rounds])
-    peak = _peak([sample for sample, _ in rounds])
-    held = _held(figure, ours=ours, ratio=ratio, peak=peak)
+    peak, reference_peak = _peak([sample for sample, _ in rounds]), _peak([reference for _, reference in rounds])
+    held = _held(figure, ours=ours, ratio=ratio, peaks=(peak, reference_peak))
     return Result(
         name=figure.name,
         title=figure.title,
@@ -134,7 +136,7 @@ def conclude(figure: Figure, rounds: Sequence[tuple[Sample, Sample]]) -> Result:
         missed=tuple(words for words, holds in held if not holds),
         rounds=tuple(rounds),
         peak_bytes=peak,
-        reference_peak_bytes=_peak([reference for _, reference in rounds]),
+        reference_peak_bytes=reference_peak,
     )
 
 
@@ -153,7 +155,10 @@ def expect(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentenc
         raise WrongResultError(f"{what}; no figure is told")
 
 
-def _held(figure: Figure, *, ours: Spread, ratio: Spread, peak: int | None) -> list[tuple[str, bool]]:
+def _held(
+    figure: Figure, *, ours: Spread, ratio: Spread, peaks: tuple[int | None, int | None]
+) -> list[tuple[str, bool]]:
+    peak, reference_peak = peaks
     held: list[tuple[str, bool]] = []
     if figure.most_s is not None:
         held.append((f"{figure.most_s:g} s", ours.median <= figure.most_s))
@@ -161,6 +166,9 @@ def _held(figure: Figure, *, ours: Spread, ratio: Spread, peak: int | None) -> l
         held.append((f"{figure.most_ratio:g} x", ratio.median <= figure.most_ratio))
     if figure.most_bytes is not None:
         held.append((f"{figure.most_bytes / 1e6:.0f} MB", peak is not None and peak <= figure.most_bytes))
+    if figure.most_peak_ratio is not None:
+        is_within = peak is not None and reference_peak is not None and peak <= figure.most_peak_ratio * reference_peak
+        held.append((f"{figure.most_peak_ratio:g} x memory", is_within))
     return held
 
 

@@ -20,12 +20,19 @@ import fires
 import msgspec
 import processes
 import replays
+import restarts
 from measure import Figure, Result, Spread, Unit, measure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-FIGURES: tuple[Figure, ...] = (*processes.FIGURES, *commits.FIGURES, *replays.FIGURES, *fires.FIGURES)
+FIGURES: tuple[Figure, ...] = (
+    *processes.FIGURES,
+    *commits.FIGURES,
+    *replays.FIGURES,
+    *restarts.FIGURES,
+    *fires.FIGURES,
+)
 _PACKAGES = ("fsm_trader", "msgspec", "SQLAlchemy", "transitions")
 # On the checkout's own disk, where a journal would be too: the system's temporary folder may be memory only.
 _BUILD = processes.ROOT / "build"

@@ -8,6 +8,7 @@
     │   └── LoginRequiredError    no token works: a person must log in             exit 5
     ├── JournalBusyError      another process holds the journal                    exit 4
     ├── VerificationError     a check of what was written failed                   exit 6
+    ├── StuckTradeError       one trade needs a person; all others go on
     └── HaltError             an invariant is false: stop, keep the journal, call a person   exit 1
 
 Every message says *where: what was seen; what was expected; what happens now*. None holds a secret.
@@ -27,6 +28,7 @@ __all__ = [
     "OutcomeUnknownError",
     "RefusedError",
     "SetupError",
+    "StuckTradeError",
     "TraderError",
     "UnavailableError",
     "VerificationError",
@@ -99,6 +101,10 @@ class JournalBusyError(TraderError):
 
 class VerificationError(TraderError):
     """What was written does not verify; the first bad row is named."""
+
+
+class StuckTradeError(TraderError):
+    """One trade cannot be led on without a person; the care of every other trade goes on."""
 
 
 class HaltError(TraderError):

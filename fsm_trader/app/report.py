@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from fsm_trader.app.files import day_plan
+from fsm_trader.app.recall import recall
 from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.settings import Settings
 from fsm_trader.core.status import Status, status
@@ -15,6 +16,7 @@ from fsm_trader.errors import HaltError, VerificationError
 from fsm_trader.journal.read import JournalReader, Verified
 from fsm_trader.journal.store import file_of
 from fsm_trader.ops.lock import holder_of
+from fsm_trader.ops.requests import Requests
 
 
 def status_of(settings: Settings) -> Status:
@@ -25,13 +27,14 @@ def status_of(settings: Settings) -> Status:
         VerificationError: a row cannot be read.
     """
     with JournalReader(settings.journal_url) as reader:
-        ledger = fold_of(reader)
+        ledger = recall(reader)
     file = file_of(settings.journal_url)
     zone = ZoneInfo(settings.session.timezone)
     day = date.fromisoformat(ledger.session[:10]) if ledger.session else None
     plan = None if day is None else day_plan(settings, day)
     holder = holder_of(file) if file is not None else None
-    return status(settings, ledger, plan, holder=holder, zone=zone)
+    waiting = () if file is None else Requests(file).words(met=frozenset(ledger.requests))
+    return status(settings, ledger, plan, holder=holder, zone=zone, waiting=waiting)
 
 
 def verify(settings: Settings) -> Verified:
@@ -45,12 +48,7 @@ def verify(settings: Settings) -> Verified:
         if found.fault is not None:
             return found
         try:
-            fold_of(reader)
+            Ledger().fold(reader.entries())
         except (VerificationError, HaltError) as error:
             return msgspec.structs.replace(found, fault=str(error))
     return found
-
-
-def fold_of(reader: JournalReader) -> Ledger:
-    """Return the present as the journal tells it."""
-    return Ledger().fold(reader.entries())

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import date
 
 import msgspec
 
 from fsm_trader import __version__
-from fsm_trader.app.files import machines_of
-from fsm_trader.app.report import fold_of
+from fsm_trader.app.files import check_start, machines_of
+from fsm_trader.app.recall import inherited, recall
+from fsm_trader.app.requests import RequestObserver, heeding, requests_of
+from fsm_trader.app.service import serving
+from fsm_trader.app.stops import StopSignals
 from fsm_trader.app.world import PaperWorld, open_world
 from fsm_trader.broker.paper.book import PaperBook
 from fsm_trader.core.day import DayPlan
-from fsm_trader.core.events import StopAsked
 from fsm_trader.core.ledger import Ledger
-from fsm_trader.core.records import InputRefused, RunStarted, RunStopped
+from fsm_trader.core.records import AlarmRaised, InputRefused, RunStarted, RunStopped
 from fsm_trader.core.settings import Settings
 from fsm_trader.engine import loop
 from fsm_trader.engine.act import Effects
@@ -28,7 +30,8 @@ from fsm_trader.engine.signals import Seat
 from fsm_trader.engine.tell import LogObserver, NoticeObserver
 from fsm_trader.engine.trader import Trader
 from fsm_trader.engine.work import Inbox, InlineWorker, Worker
-from fsm_trader.errors import SetupError
+from fsm_trader.errors import HaltError
+from fsm_trader.journal.look_up import DaySoFar
 from fsm_trader.journal.read import JournalReader
 from fsm_trader.journal.store import JournalStore, file_of
 from fsm_trader.machines.load import parse_machine
@@ -36,13 +39,15 @@ from fsm_trader.machines.run import Machine
 from fsm_trader.machines.spec import MachineSpec
 from fsm_trader.notify.both import Notifiers
 from fsm_trader.notify.log import LogNotifier
-from fsm_trader.notify.protocol import Notifier
-from fsm_trader.ops.lock import WriterLock
-from fsm_trader.ops.logs import setup_logging
+from fsm_trader.notify.protocol import Notice, Notifier
+from fsm_trader.ops.lock import WriterLock, lock_of
+from fsm_trader.ops.logs import prove_log, setup_logging
 from fsm_trader.strategy import registry
 
 DONE, STOPPED_OPEN = 0, 3
 _NOTICES_CLOSE_S = 10.0
+_LOG = logging.getLogger(__name__)
+_ASK_FIRST = "No entry is taken until the broker was asked about everything; exits go on."
 
 Watch = Callable[[str, DayPlan], Sequence[Observer]]
 
@@ -62,51 +67,70 @@ class Outcome(msgspec.Struct, frozen=True):
     ledger: Ledger
 
 
-def run(settings: Settings, *, watch: Watch, console_level: str | None) -> Outcome:
+def run(
+    settings: Settings,
+    *,
+    watch: Watch,
+    console_level: str | None,
+    console: io.TextIOBase | None = None,
+    stops: StopSignals | None = None,
+) -> Outcome:
     """Run one session to its end.
 
     Args:
         settings: what was asked for.
         watch: makes further observers, once the day and its label are known.
         console_level: least level of log lines on standard error, None for none.
+        console: takes those lines in place of standard error.
+        stops: has heard signals from before on; None: they are heard from here to the end.
 
     Raises:
         SetupError: nothing was started.
         JournalBusyError: another process runs this session.
         HaltError: the journal cannot be written, or an invariant is false; the journal is kept.
     """
-    _refuse_live(settings)
+    check_start(settings)
     specs = machines_of(settings)
     with ExitStack() as stack:
+        stops = stops or stack.enter_context(StopSignals())
         journal, ledger = _known_journal(settings, stack)
+        # What may still be refused comes before the world begins: a day that was begun must be played.
+        prove_log(settings.log)
+        notifier = _notifier(settings)
+        stack.callback(notifier.close, 0.0)
+        requests = requests_of(settings)
+        if requests is not None:
+            requests.prepare()
         book = PaperBook(settings.broker.paper.book)
         stack.callback(book.close)
-        world = open_world(settings, ledger, book)
-        stack.callback(setup_logging(settings.log, clock=world.clock, console_level=console_level).close)
+        history = _nothing_so_far if journal is None else journal.day_so_far
+        world = open_world(settings, ledger, book, history)
+        logs = setup_logging(settings.log, clock=world.clock, console_level=console_level, stream=console)
+        stack.callback(logs.close)
         past = Past(journal or _open_journal(settings, stack), ledger)
-        notifier = _notifier(settings)
         stack.callback(notifier.close, _NOTICES_CLOSE_S)
         observers: tuple[Observer, ...] = (
             LogObserver(),
             NoticeObserver(notifier, underlying=settings.market.underlying.symbol),
+            *([] if requests is None else [RequestObserver(requests)]),
             *watch(world.recorded.label, world.plan),
         )
         inbox = Inbox(world.clock)
         floor = _floor(settings, world, past, specs, observers=observers, worker=InlineWorker(inbox))
+        past.journal.on_trouble = floor.troubled
         trader = _trader(floor, world)
         _begin(floor, past.journal, specs, world)
-        with _signals(inbox):
-            loop.run(trader, inbox=inbox, clock=world.clock)
+        with (
+            stops.heard_by(inbox.put),
+            heeding(requests, ledger, inbox.put),
+            serving(floor, past.journal, os.environ) as longest_wait,
+        ):
+            try:
+                loop.run(trader, inbox=inbox, clock=world.clock, longest_wait=longest_wait)
+            except HaltError as error:
+                _call_a_person(notifier, floor, error)
+                raise
         return _end(floor, trader, book)
-
-
-def _refuse_live(settings: Settings) -> None:
-    if settings.broker.kind != "paper":
-        raise SetupError.at(
-            str(settings.source),
-            f"was {settings.broker.kind}; expected paper: this version has no live broker",
-            "$.broker.kind",
-        )
 
 
 def _known_journal(settings: Settings, stack: ExitStack) -> tuple[JournalStore | None, Ledger]:
@@ -121,11 +145,16 @@ def _known_journal(settings: Settings, stack: ExitStack) -> tuple[JournalStore |
             return None, Ledger()
     journal = _open_journal(settings, stack)
     with JournalReader(settings.journal_url) as reader:
-        return journal, fold_of(reader)
+        return journal, recall(reader)
+
+
+def _nothing_so_far(_day: date) -> DaySoFar:
+    return DaySoFar()
 
 
 def _open_journal(settings: Settings, stack: ExitStack) -> JournalStore:
-    journal = JournalStore(settings.journal_url)
+    file = file_of(settings.journal_url)
+    journal = JournalStore(settings.journal_url, lock=None if file is None else lock_of(file))
     stack.callback(journal.close)
     return journal
 
@@ -194,14 +223,26 @@ def _begin(floor: Floor, journal: JournalStore, specs: tuple[MachineSpec, Machin
             machines={spec.kind: spec.digest for spec in specs},
             pid=os.getpid(),
             found="" if is_new else _found(floor.ledger),
+            inherits=inherited(floor.ledger, journal, journal.day_so_far(floor.plan.day)) if is_new else None,
         ),
+        *(AlarmRaised(f"{damage}. {_ASK_FIRST}") for damage in journal.damage),
         *(InputRefused("recorded data", reason) for reason in world.recorded.skipped if is_new),
     )
+    if journal.damage:
+        floor.unreconciled = f"the journal is damaged and the broker was not asked yet: {'; '.join(journal.damage)}"
 
 
 def _found(ledger: Ledger) -> str:
     trades = [f"{trade.trade_id} {trade.state}, {trade.held} units held" for trade in ledger.open_trades]
     return f"session {ledger.state}; {'; '.join(trades) if trades else 'no trade is open'}"
+
+
+def _call_a_person(notifier: Notifier, floor: Floor, error: HaltError) -> None:
+    """Say past the journal, which may be what failed, that nobody looks after what is open."""
+    left = ", ".join(f"{trade.trade_id} {trade.state} ({trade.held} units)" for trade in floor.ledger.open_trades)
+    text = f"{floor.session}: this process stops: {error}\nOpen: {left or 'nothing'}"
+    _LOG.critical("%s", text)
+    notifier.tell(Notice(f"{floor.session}/halt/{floor.ledger.seq}", text, critical=True))
 
 
 def _end(floor: Floor, trader: Trader, book: PaperBook) -> Outcome:
@@ -211,18 +252,3 @@ def _end(floor: Floor, trader: Trader, book: PaperBook) -> Outcome:
     if trader.session.is_over and not still_open:
         book.finish(floor.clock.now())
     return Outcome(code, trader.stop_reason, floor.ledger)
-
-
-@contextmanager
-def _signals(inbox: Inbox) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into events while the loop runs."""
-
-    def told(number: int, _frame: FrameType | None) -> None:
-        inbox.put(StopAsked(signal.Signals(number).name))
-
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

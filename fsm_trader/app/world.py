@@ -6,7 +6,8 @@ The world outlives the trader: a run that was stopped or killed goes on at the m
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -21,12 +22,15 @@ from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.settings import Settings
 from fsm_trader.engine.session import FINAL
 from fsm_trader.errors import Fault, SetupError, UnavailableError
+from fsm_trader.journal.look_up import DaySoFar
 from fsm_trader.market.recorded import RecordedDay, days
 from fsm_trader.ops.clock import ScaledClock, VirtualClock
 
 # The world wakes up a little before the first window opens.
 _BEFORE_OPEN = timedelta(minutes=1)
 _LOG = logging.getLogger(__name__)
+
+History = Callable[[date], DaySoFar]
 
 
 class PaperWorld(msgspec.Struct, frozen=True):
@@ -45,8 +49,14 @@ class PaperWorld(msgspec.Struct, frozen=True):
     session: str
 
 
-def open_world(settings: Settings, ledger: Ledger, book: PaperBook) -> PaperWorld:
+def open_world(settings: Settings, ledger: Ledger, book: PaperBook, history: History) -> PaperWorld:
     """Go on with the day that is being played, or begin the next one.
+
+    Args:
+        settings: what was asked for.
+        ledger: the present, as the journal tells it.
+        book: the world's own file.
+        history: tells what the journal has of a trading day.
 
     Raises:
         SetupError: the data, the book and the journal do not fit together; nothing was started.
@@ -75,7 +85,7 @@ def open_world(settings: Settings, ledger: Ledger, book: PaperBook) -> PaperWorl
         contracts,
         broker,
         book,
-        _session_id(ledger, world, is_dawn=is_dawn),
+        _session_id(ledger, world, history, is_dawn=is_dawn),
     )
 
 
@@ -166,13 +176,13 @@ def _clock(settings: Settings, book: PaperBook, world: World, journaled: datetim
     return VirtualClock(start, keep)
 
 
-def _session_id(ledger: Ledger, world: World, *, is_dawn: bool) -> str:
+def _session_id(ledger: Ledger, world: World, history: History, *, is_dawn: bool) -> str:
     day = world.day.isoformat()
     # A process that died in the world's first moment left a session that has not moved either: it goes on.
     has_not_moved = ledger.at == world.now and ledger.state != FINAL
     if ledger.session.startswith(day) and (not is_dawn or has_not_moved):
         return ledger.session
-    before = ledger.session_counts.get(day, 0)
+    before = history(world.day).sessions
     return f"{day}.{before + 1}" if before else day
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from datetime import date
 
-from fsm_trader.app.files import day_plan, machines_of, recorded_day, settings_of
+from fsm_trader.app.files import check_start, day_plan, machines_of, recorded_day, settings_of
 from fsm_trader.config.show import describe
 from fsm_trader.core.money import show_rupees
 from fsm_trader.core.settings import Settings, StrategySettings
@@ -15,6 +15,7 @@ from fsm_trader.core.settings import Settings, StrategySettings
 def call(options: argparse.Namespace) -> int:
     """Check the files; faults are raised and end with exit code 2."""
     settings = settings_of(options.file)
+    check_start(settings)
     specs = machines_of(settings)
     recorded = recorded_day(settings) if settings.market.recorded is not None else None
     digests = {spec.kind: spec.digest for spec in specs}

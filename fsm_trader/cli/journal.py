@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from fsm_trader.app.files import settings_of
 from fsm_trader.app.report import verify
+from fsm_trader.cli.reading import settings_to_read_with
+from fsm_trader.cli.steady import Steady
 from fsm_trader.core.settings import Settings
 from fsm_trader.core.summary import summarise
 from fsm_trader.errors import SetupError
@@ -20,7 +21,7 @@ from fsm_trader.journal.read import JournalReader, entry_of
 
 def call(options: argparse.Namespace) -> int:
     """List, verify or export."""
-    settings = settings_of(options.file)
+    settings = settings_to_read_with(options.file)
     asks = {"list": _list, "verify": _verify, "export": _export}
     return asks[options.ask](settings, options)
 
@@ -38,6 +39,8 @@ def _list(settings: Settings, options: argparse.Namespace) -> int:
             print(json.dumps([_plain(row) for row in rows], indent=2))
             return 0
         for row in rows:
+            if not _is_heard(sys.stdout):
+                break
             entry = entry_of(row)
             print(f"{row.seq:>7}  {entry.at:%Y-%m-%d %H:%M:%S}  {row.trade_id or '-':<13}{summarise(entry.record)}")
     return 0
@@ -46,12 +49,21 @@ def _list(settings: Settings, options: argparse.Namespace) -> int:
 def _verify(settings: Settings, options: argparse.Namespace) -> int:
     found = verify(settings)
     if options.json:
-        answer = {"ok": found.fault is None, "rows": found.rows, "head": found.head, "fault": found.fault}
+        answer = {
+            "ok": found.fault is None,
+            "rows": found.rows,
+            "head": found.head,
+            "fault": found.fault,
+            "note": found.note,
+        }
         print(json.dumps(answer, indent=2))
     elif found.fault is None:
         print(f"{found.rows} rows, every hash fits; head {found.head}")
+        if found.note:
+            print(f"note: {found.note}")
     else:
-        print(f"journal does not verify: {found.fault}. {found.rows} rows before it are good.", file=sys.stderr)
+        good = f"{found.rows} rows before it are good" if found.bad_seq else f"the hashes of its {found.rows} rows fit"
+        print(f"journal does not verify: {found.fault}. {good}.", file=sys.stderr)
     return 0 if found.fault is None else 6
 
 
@@ -71,10 +83,18 @@ def _export(settings: Settings, options: argparse.Namespace) -> int:
 
 def _write(rows: Iterator[Row], out: TextIO) -> int:
     count = 0
+    knows_all = (out.encoding or "").lower().startswith("utf")
     for row in rows:
-        out.write(json.dumps(_plain(row), ensure_ascii=False) + "\n")
+        if not _is_heard(out):
+            break
+        out.write(json.dumps(_plain(row), ensure_ascii=not knows_all) + "\n")
         count += 1
     return count
+
+
+def _is_heard(out: object) -> bool:
+    """Tell whether somebody still reads *out*: a long journal is not read to its end for nobody."""
+    return not (isinstance(out, Steady) and out.is_gone)
 
 
 def _plain(row: Row) -> dict[str, object]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fsm_trader import __version__
+from fsm_trader.cli.steady import steady_output
 from fsm_trader.errors import (
     JournalBusyError,
     LoginRequiredError,
@@ -26,12 +27,22 @@ _CODES = """exit codes:
   4  another process holds the journal
   5  login required
   6  a check or verification failed
+  130  interrupted before anything was started, or while reading
 """
 _EXAMPLE = "python -m fsm_trader"
+_LONGEST_WAIT_S = 600
+# 128 and the signal's number, as a shell counts it.
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse *arguments*, call the verb, and return the exit code."""
+    """Parse *arguments*, call the verb, and return the exit code, whoever still listens to what is said."""
+    with steady_output() as output:
+        code = _do(arguments)
+    return 1 if output.trouble and code == 0 else code
+
+
+def _do(arguments: Sequence[str]) -> int:
     parser = _parser()
     words = list(arguments)
     verbs = _verbs(parser)
@@ -53,13 +64,12 @@ def console() -> None:
 
 
 def _call(options: argparse.Namespace) -> int:
-    module = importlib.import_module(f"fsm_trader.cli.{options.module}")
     try:
+        module = importlib.import_module(f"fsm_trader.cli.{options.module}")
         code: int = module.call(options)
-    except BrokenPipeError:
-        # The reader of our output left (``| head``): not our fault and no news; nothing more can be printed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except KeyboardInterrupt:
+        print("interrupted; no trader runs that was not running before", file=sys.stderr)
+        return _INTERRUPTED
     except TraderError as error:
         print(error, file=sys.stderr)
         return _code_of(error)
@@ -93,8 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     _run(verbs)
     _check(verbs)
     _status(verbs)
+    _asks(verbs)
     _journal(verbs)
     _diagram(verbs)
+    _service(verbs)
     return parser
 
 
@@ -146,12 +158,51 @@ def _status(verbs: Verbs[argparse.ArgumentParser]) -> None:
     _json(verb)
 
 
+def _asks(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    for name, help_ in (
+        ("flatten", "get out of every trade now and stay out until resume, from another shell"),
+        ("halt", "take no entries until resume; the open trade is managed, from another shell"),
+        ("resume", "take entries again after a halt or a flatten, from another shell"),
+    ):
+        verb = _verb(verbs, name, help_, f"{name} session.yaml")
+        verb.set_defaults(module="ask", verb=name)
+        _file(verb)
+        _json(verb)
+        verb.add_argument(
+            "--wait",
+            type=_seconds,
+            default=5.0,
+            metavar="SECONDS",
+            help="how long to wait for a running trader to have it in its journal, up to 600 (5)",
+        )
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= _LONGEST_WAIT_S:
+        raise argparse.ArgumentTypeError(f"was {text!r}; expected seconds from 0 to {_LONGEST_WAIT_S}")
+    return value
+
+
 def _diagram(verbs: Verbs[argparse.ArgumentParser]) -> None:
     help_ = "draw both machines, from the definitions that run: Mermaid, DOT and SVG"
     verb = _verb(verbs, "diagram", help_, "diagram session.yaml -o out/")
     _file(verb)
     _json(verb)
     verb.add_argument("-o", "--out", type=Path, default=Path("out"), metavar="FOLDER", help="where to write (out/)")
+
+
+def _service(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    help_ = "print a hardened systemd unit for the session; nothing is installed"
+    verb = _verb(verbs, "service", help_, "service session.yaml -o fsm-trader.service")
+    _file(verb)
+    verb.add_argument("-o", "--out", type=Path, metavar="FILE", help="a file instead of standard output")
+    verb.add_argument(
+        "--user", default="fsm_trader", metavar="NAME", help="the system user it runs as, never root (fsm_trader)"
+    )
 
 
 def _journal(verbs: Verbs[argparse.ArgumentParser]) -> None:

@@ -6,8 +6,9 @@ import argparse
 
 import msgspec
 
-from fsm_trader.app.files import settings_of
 from fsm_trader.app.report import status_of
+from fsm_trader.cli.reading import settings_to_read_with
+from fsm_trader.core.charges import FIRST_DAY
 from fsm_trader.core.money import show_rupees
 from fsm_trader.core.status import Status, TradeStatus
 
@@ -16,7 +17,7 @@ _ALARMS_SHOWN = 3
 
 def call(options: argparse.Namespace) -> int:
     """Print where the session stands."""
-    found = status_of(settings_of(options.file))
+    found = status_of(settings_to_read_with(options.file))
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
@@ -32,9 +33,10 @@ def _lines(found: Status) -> list[str]:
         f"{found.name}   session {found.session or 'none yet'}   as of {at}",
         f"process    {found.running or 'not running'}",
         f"session    {found.state}{since}{reason}",
-        f"health     {found.healthy}{', HALTED by a person until resume' if found.halted else ''}",
+        f"health     {found.healthy}{_halted(found)}",
         f"next       {found.next_step}",
     ]
+    lines += [f"asked      {each}: waits for a process to meet it" for each in found.waiting]
     for strategy in found.strategies:
         entries = "; ".join(strategy.blocked) if strategy.blocked else "may be taken"
         label = "blocked: " if strategy.blocked else ""
@@ -50,9 +52,17 @@ def _lines(found: Status) -> list[str]:
         f"{show_rupees(found.charges_paise)}, net {show_rupees(found.net_paise)} rupees "
         f"(no entry below -{show_rupees(found.loss_limit_paise)}); {found.orders_today} orders"
     )
+    if not found.charges_are_known:
+        lines.append(f"note       charges before {FIRST_DAY} are not known and count as zero")
     lines += [f"alarm      {alarm}" for alarm in found.alarms[-_ALARMS_SHOWN:]]
     lines.append(f"journal    {found.rows} rows")
     return lines
+
+
+def _halted(found: Status) -> str:
+    if not found.halted:
+        return ""
+    return f", HALTED by a person until resume{': everything out' if found.flatten_asked else ''}"
 
 
 def _trade(trade: TradeStatus) -> list[str]:

@@ -38,6 +38,7 @@ def read_broker(top: Section, folder: Path, secrets: Secrets) -> BrokerSettings:
         exit_timeout=section.duration("exit_timeout", "10s", "1s", "10m"),
         settle=section.duration("settle", "90s", "1s", "1h"),
         order_poll_interval=section.duration("order_poll_interval", "1s", "100ms", "1m"),
+        reconcile_interval=section.duration("reconcile_interval", "1m", "5s", "10m"),
         paper=_paper(section.section("paper", SESSION_FILE["broker.paper"]), folder),
         kite=_kite(section, folder, secrets, is_used=kind == "kite"),
     )

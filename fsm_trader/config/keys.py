@@ -27,7 +27,17 @@ SESSION_FILE: dict[str, Keys] = {
     "session.trading": WINDOW,
     "broker": Keys(
         (),
-        ("kind", "product", "entry_timeout", "exit_timeout", "settle", "order_poll_interval", "paper", "kite"),
+        (
+            "kind",
+            "product",
+            "entry_timeout",
+            "exit_timeout",
+            "settle",
+            "order_poll_interval",
+            "reconcile_interval",
+            "paper",
+            "kite",
+        ),
     ),
     "broker.paper": Keys((), ("book", "latency", "spread_ticks", "slippage_ticks", "partial_fills", "rejects", "seed")),
     "broker.kite": Keys((), ("root", "api_key", "access_token", "token_file", "timeout", "market_protection")),

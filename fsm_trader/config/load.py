@@ -21,7 +21,10 @@ from fsm_trader.config.strategies import CheckStrategy, choose_active, read_stra
 from fsm_trader.config.surroundings import read_log, read_machines, read_telegram
 from fsm_trader.core.settings import MachineFiles, Settings, StrategySettings
 from fsm_trader.errors import Fault
-from fsm_trader.strict_yaml import Node, Reader, scan_file
+from fsm_trader.strict_yaml import Node, Reader, scan_file, sorted_faults
+
+# All that a journal is read with, beside the names of the strategies.
+_READ_WITH = ("$.session", "$.journal", "$.risk")
 
 
 def load_settings(path: Path, *, environ: Mapping[str, str], check_strategy: CheckStrategy | None = None) -> Settings:
@@ -36,12 +39,43 @@ def load_settings(path: Path, *, environ: Mapping[str, str], check_strategy: Che
         SetupError: something cannot be used; every fault of both files is listed.
     """
     reader = Reader()
+    settings = _settings(reader, path, Secrets(reader, environ), check_strategy)
+    reader.finish()
+    return settings
+
+
+def load_for_reading(path: Path, *, environ: Mapping[str, str]) -> tuple[Settings, tuple[Fault, ...]]:
+    """Read a session file for a verb that only reads its journal, and return what else is wrong with the files.
+
+    That takes the sections session, journal and risk and the names of the strategies. Secrets of others are not looked
+    up, strategies are not imported, and what is faulty or missing anywhere else has a stand-in.
+
+    Args:
+        path: the session file; paths inside it start at its folder.
+        environ: where the journal's password is looked up.
+
+    Raises:
+        SetupError: the journal cannot be found or understood with this file; every fault is listed.
+    """
+    reader = Reader()
+    settings = _settings(reader, path, Secrets(reader, environ, skips_sections=True), None)
+    if any(_hinders_reading(fault, path) for fault in reader.faults):
+        reader.finish()
+    return settings, tuple(sorted_faults(reader.faults))
+
+
+def _hinders_reading(fault: Fault, path: Path) -> bool:
+    is_of_session_file = fault.where == str(path) or fault.where.startswith(f"{path}:")
+    return is_of_session_file and (fault.path in ("", "$") or fault.path.startswith(_READ_WITH))
+
+
+def _settings(reader: Reader, path: Path, secrets: Secrets, check_strategy: CheckStrategy | None) -> Settings:
+    """Read the files; where the reader has faults afterwards the settings hold stand-ins."""
     root, session_text = _read(reader, path)
     if root is None:
         reader.finish()
     top = Section(reader, root, SESSION_FILE[""])
     folder = path.absolute().parent
-    secrets = Secrets(reader, environ)
     session, broker = read_session(top), read_broker(top, folder, secrets)
     market = read_market(top, folder, read_kind(top))
     journal_url = read_journal_url(reader, _journal_node(top), folder, secrets)
@@ -50,7 +84,6 @@ def load_settings(path: Path, *, environ: Mapping[str, str], check_strategy: Che
     # The other files come last, so that faults are told in the order in which a person meets the files.
     strategies, strategies_text = _read_strategies(reader, top, path.parent, check_strategy)
     digest = _digest([session_text, strategies_text, *_machine_texts(reader, machines)])
-    reader.finish()
     return Settings(
         source=path.absolute(),
         session=session,

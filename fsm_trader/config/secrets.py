@@ -24,11 +24,17 @@ class Secrets:
 
     In this order: the variable NAME, the file named by the variable NAME_FILE, and the file NAME in the folder
     CREDENTIALS_DIRECTORY (systemd's ``LoadCredential=``). Values are stripped of blanks around them.
+
+    Args:
+        reader: collects the faults.
+        environ: the variables.
+        skips_sections: the secrets of whole sections (Telegram's, Kite's) are not looked up, for whoever only reads.
     """
 
-    def __init__(self, reader: Reader, environ: Mapping[str, str]) -> None:
+    def __init__(self, reader: Reader, environ: Mapping[str, str], *, skips_sections: bool = False) -> None:
         self._reader = reader
         self._environ = environ
+        self._skips_sections = skips_sections
 
     def name(self, node: Node) -> str | None:
         """Return NAME of a value that is exactly ``${NAME}``; anything else is a fault and is not shown."""
@@ -44,9 +50,9 @@ class Secrets:
         return match[1]
 
     def read(self, node: Node) -> Secret:
-        """Return the secret a node names; a stand-in after a fault."""
+        """Return the secret a node of a section names; a stand-in after a fault, and where it is not looked up."""
         name = self.name(node)
-        return STAND_IN if name is None else self.find(node, name)
+        return STAND_IN if name is None or self._skips_sections else self.find(node, name)
 
     def find(self, node: Node, name: str) -> Secret:
         """Return the secret called *name*; a stand-in after a fault, which is reported at *node*."""

@@ -87,6 +87,7 @@ def _broker(broker: BrokerSettings) -> dict[str, Any]:
         "exit_timeout": show_duration(broker.exit_timeout),
         "settle": show_duration(broker.settle),
         "order_poll_interval": show_duration(broker.order_poll_interval),
+        "reconcile_interval": show_duration(broker.reconcile_interval),
         "paper": {
             "book": str(paper.book),
             "latency": show_duration(paper.latency),

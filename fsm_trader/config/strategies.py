@@ -115,7 +115,7 @@ def _exits(strategy: Section) -> ExitRules:
 def choose_active(
     section: Section, defined: Mapping[str, Defined] | None, check: CheckStrategy | None
 ) -> tuple[StrategySettings, ...]:
-    """Return the strategies that ``strategies.active`` names, in its order.
+    """Return the strategies that ``strategies.active`` names, in its order; a name without one has a stand-in.
 
     Args:
         section: the section ``strategies`` of session.yaml.
@@ -131,17 +131,25 @@ def choose_active(
     chosen: dict[str, Defined] = {}
     for item in reader.sequence(node):
         name = reader.text(item, expected="the name of a strategy")
-        if name is None or defined is None:
+        if name is None:
             continue
         if name in chosen:
             reader.fault(item, f"{name!r} stands here again; expected it once")
-        elif name not in defined:
+        elif defined is not None and name not in defined:
             reader.fault(item, f"unknown strategy {name[:60]!r}.{did_you_mean(name, defined)}")
-        else:
-            chosen[name] = defined[name]
+        known = defined or {}
+        chosen.setdefault(name, known[name] if name in known else _stand_in(name, item))
     if check is not None:
         _check_classes(reader, chosen.values(), check)
     return tuple(strategy.settings for strategy in chosen.values())
+
+
+def _stand_in(name: str, place: Node) -> Defined:
+    option = OptionRule(kind=OptionKind.CE, strike="nearest", expiry="nearest")
+    settings = StrategySettings(
+        name=name, class_name="", params={}, interval_s=60, option=option, lots=1, exits=ExitRules()
+    )
+    return Defined(settings, place, is_sound=False)
 
 
 def _check_classes(reader: Reader, chosen: Iterable[Defined], check: CheckStrategy) -> None:

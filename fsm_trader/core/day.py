@@ -11,7 +11,10 @@ from fsm_trader.core.settings import SessionSettings
 
 
 class DayPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The boundaries of one day, in time order. *why_closed* is None on a trading day."""
+    """The boundaries of one day, in time order.
+
+    *why_closed* is None on a trading day; *closes_at* is when the market takes no more orders, None where unknown.
+    """
 
     day: date
     why_closed: str | None
@@ -20,6 +23,7 @@ class DayPlan(msgspec.Struct, frozen=True, kw_only=True):
     trading_start: datetime
     trading_end: datetime
     square_off: datetime
+    closes_at: datetime | None = None
 
     @property
     def boundaries(self) -> tuple[datetime, ...]:

@@ -7,10 +7,10 @@ from typing import Literal
 import msgspec
 
 from fsm_trader.core.candles import Candle, PriceSeen
-from fsm_trader.core.orders import OrderBook
+from fsm_trader.core.orders import NetPosition, OrderBook
 from fsm_trader.core.records import Answer
 
-Reading = Literal["candles", "price", "book", "health", "instruments"]
+Reading = Literal["candles", "price", "book", "standing", "health", "instruments"]
 
 
 class CandlesRead(msgspec.Struct, frozen=True):
@@ -30,6 +30,13 @@ class BookRead(msgspec.Struct, frozen=True):
     """A complete read of the broker's orders and fills."""
 
     book: OrderBook
+
+
+class StandingRead(msgspec.Struct, frozen=True):
+    """The broker's book and net positions, read one after the other: what it knows of us now."""
+
+    book: OrderBook
+    positions: tuple[NetPosition, ...]
 
 
 class ReadFailed(msgspec.Struct, frozen=True):
@@ -69,10 +76,17 @@ class HealthRead(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A person's order from outside the process."""
+    """A person's order from outside the process.
+
+    Args:
+        request: id under which it was left for this process, empty where it has none.
+        fault: why the request could not be read and is taken as halt, empty where it could.
+    """
 
     verb: Literal["halt", "resume", "flatten"]
     by: str = ""
+    request: str = ""
+    fault: str = ""
 
 
 class StopAsked(msgspec.Struct, frozen=True):
@@ -81,4 +95,15 @@ class StopAsked(msgspec.Struct, frozen=True):
     why: str
 
 
-Event = CandlesRead | PriceRead | BookRead | ReadFailed | SendAnswered | CancelDone | HealthRead | Asked | StopAsked
+Event = (
+    CandlesRead
+    | PriceRead
+    | BookRead
+    | StandingRead
+    | ReadFailed
+    | SendAnswered
+    | CancelDone
+    | HealthRead
+    | Asked
+    | StopAsked
+)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Any, ClassVar
 
 from fsm_trader.core.candles import Candle
 from fsm_trader.core.records import (
@@ -15,6 +16,7 @@ from fsm_trader.core.records import (
     Entry,
     EntryBlocked,
     HealthSeen,
+    Inherited,
     OperatorAsked,
     OrderIntended,
     Record,
@@ -34,6 +36,7 @@ SESSION_INITIAL = "WAITING"
 TRADE_INITIAL = "IDLE"
 _ALARMS_KEPT = 20
 _ORDER_TIMES_KEPT = 1000
+_REQUESTS_KEPT = 1000
 
 
 class Ledger:
@@ -43,14 +46,15 @@ class Ledger:
         seq: last row folded in, 0 before the first.
         at: time of that row.
         session: current session id (the trading day, numbered when a recorded day is played again).
-        session_counts: sessions begun so far, by trading day.
         state, since, reason, deadline: of the session machine.
         trades: trades of this session, and open ones of earlier sessions, by id.
         last_candle: newest journaled candle of each instrument.
         marks: newest journaled price of each instrument, in paise.
         signals, blocked: newest of each strategy, with its time.
         exits_said: start of the newest candle on which each strategy said EXIT, whatever it said since.
-        halted: a person said halt or flatten, and has not said resume.
+        halted: a person said halt or flatten, and has not said resume; it holds over sessions.
+        flatten_asked: the newest word was flatten: everything out.
+        requests: ids of the newest requests that were met, over sessions: none is met twice.
         orders_today: order requests of this session, cancellations among them; *order_times* when they were intended.
     """
 
@@ -72,13 +76,26 @@ class Ledger:
         self.health: HealthSeen | None = None
         self.halted = False
         self.flatten_asked = False
+        self.requests: deque[str] = deque(maxlen=_REQUESTS_KEPT)
         self.orders_today = 0
         self.trades_today = 0
         self.order_times: deque[datetime] = deque(maxlen=_ORDER_TIMES_KEPT)
         self.last_run: RunStarted | None = None
         self.stopped: RunStopped | None = None
-        self.session_counts: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
+
+    @classmethod
+    def carrying(cls, trades: Iterable[Trade], *, seq: int) -> Ledger:
+        """Begin in the middle: right before the row that begins a session and says what it inherits.
+
+        Args:
+            trades: those it carries, folded from their own rows, oldest first.
+            seq: the row before it.
+        """
+        ledger = cls()
+        ledger.seq = seq
+        ledger.trades = {trade.trade_id: trade for trade in trades}
+        return ledger
 
     def fold(self, entries: Iterable[Entry]) -> Ledger:
         """Fold in rows in order; returns itself."""
@@ -90,19 +107,13 @@ class Ledger:
         """Fold in the next row.
 
         Raises:
-            HaltError: the row does not follow the last one, or belongs to a trade that was never opened.
+            HaltError: the row does not follow the last one, belongs to a trade that was never opened, or contradicts
+                the rows before it.
         """
         if entry.seq != self.seq + 1:
             raise HaltError(f"journal: row {entry.seq} follows row {self.seq}; expected row {self.seq + 1}")
         record = entry.record
-        if isinstance(record, RunStarted):
-            self._begin(record, entry)
-        elif isinstance(record, TradeOpened):
-            self._open(record, entry)
-        elif (trade_id := trade_of(record)) is not None:
-            self._of_trade(trade_id, record, entry)
-        else:
-            self._of_session(record, entry)
+        self._STEPS.get(type(record), Ledger._other)(self, record, entry)
         self.seq, self.at = entry.seq, entry.at
 
     @property
@@ -120,12 +131,14 @@ class Ledger:
         return self._numbers.get(self.session[:10], 0) + 1
 
     def _begin(self, record: RunStarted, entry: Entry) -> None:
+        is_new = record.session != self.session
+        if is_new and record.inherits is not None:
+            # First, because it may refuse the row: then nothing is changed.
+            self._inherit(record.inherits, record.session[:10], entry.seq)
         self.last_run, self.stopped = record, None
-        if record.session == self.session:
+        if not is_new:
             return
         self.session = record.session
-        day = record.session[:10]
-        self.session_counts[day] = self.session_counts.get(day, 0) + 1
         self.state, self.since, self.reason, self.deadline = SESSION_INITIAL, entry.at, "", None
         self.trades = {trade.trade_id: trade for trade in self.open_trades}
         self.orders_today = self.trades_today = 0
@@ -136,6 +149,16 @@ class Ledger:
         self.alarms.clear()
         self.health = None
 
+    def _inherit(self, inherits: Inherited, day: str, seq: int) -> None:
+        carried = [each.trade_id for each in inherits.carried]
+        known = [trade.trade_id for trade in self.open_trades]
+        if carried != known:
+            raise HaltError(f"journal: row {seq} carries the trades {carried}; expected those that are open, {known}")
+        self._numbers[day] = max(self._numbers.get(day, 0), inherits.last_number)
+        self.halted, self.flatten_asked = inherits.halted, inherits.flatten_asked
+        self.requests.clear()
+        self.requests.extend(inherits.requests)
+
     def _open(self, record: TradeOpened, entry: Entry) -> None:
         if record.trade_id in self.trades:
             raise HaltError(f"journal: row {entry.seq} opens trade {record.trade_id}, which is known already")
@@ -144,7 +167,10 @@ class Ledger:
         day = entry.session[:10]
         self._numbers[day] = max(self._numbers.get(day, 0), record.number)
 
-    def _of_trade(self, trade_id: str, record: Record, entry: Entry) -> None:
+    def _other(self, record: Record, entry: Entry) -> None:
+        trade_id = trade_of(record)
+        if trade_id is None:
+            return
         trade = self.trades.get(trade_id)
         if trade is None:
             raise HaltError(f"journal: row {entry.seq} is of trade {trade_id}, which was never opened")
@@ -153,33 +179,70 @@ class Ledger:
         if isinstance(record, OrderIntended | CancelIntended):
             self.orders_today += 1
             self.order_times.append(entry.at)
-        if isinstance(record, AlarmRaised):
-            self.alarms.append((entry.at, record))
 
-    def _of_session(self, record: Record, entry: Entry) -> None:  # noqa: C901 - one flat list of row kinds
-        match record:
-            case SessionMoved():
-                if record.source != record.dest:
-                    self.since = entry.at
-                self.state, self.reason, self.deadline = record.dest, record.reason or self.reason, record.deadline
-            case CandlesSeen():
-                for candle in record.candles:
-                    self.last_candle[candle.token] = candle
-                    self.marks[candle.token] = candle.close
-            case SignalSeen():
-                self.signals[record.strategy] = (entry.at, record)
-                if record.signal == Signal.EXIT:
-                    self.exits_said[record.strategy] = record.candle_start
-            case EntryBlocked():
-                self.blocked[record.strategy] = (entry.at, record)
-            case HealthSeen():
-                self.health = record
-            case AlarmRaised():
-                self.alarms.append((entry.at, record))
-            case OperatorAsked():
-                self.halted = record.verb != "resume"
-                self.flatten_asked = record.verb == "flatten"
-            case RunStopped():
-                self.stopped = record
-            case _:
-                return
+    def _alarmed(self, record: AlarmRaised, entry: Entry) -> None:
+        self._other(record, entry)
+        self.alarms.append((entry.at, record))
+
+    def _moved(self, record: SessionMoved, entry: Entry) -> None:
+        if record.source != record.dest:
+            self.since = entry.at
+        self.state, self.reason, self.deadline = record.dest, record.reason or self.reason, record.deadline
+
+    def _candles(self, record: CandlesSeen, _entry: Entry) -> None:
+        for candle in record.candles:
+            self.last_candle[candle.token] = candle
+            self.marks[candle.token] = candle.close
+
+    def _signal(self, record: SignalSeen, entry: Entry) -> None:
+        self.signals[record.strategy] = (entry.at, record)
+        if record.signal == Signal.EXIT:
+            self.exits_said[record.strategy] = record.candle_start
+
+    def _blocked(self, record: EntryBlocked, entry: Entry) -> None:
+        self.blocked[record.strategy] = (entry.at, record)
+
+    def _health(self, record: HealthSeen, _entry: Entry) -> None:
+        self.health = record
+
+    def _stopped(self, record: RunStopped, _entry: Entry) -> None:
+        self.stopped = record
+
+    def _asked(self, record: OperatorAsked, _entry: Entry) -> None:
+        self.halted = record.verb != "resume"
+        self.flatten_asked = record.verb == "flatten"
+        if record.request:
+            self.requests.append(record.request)
+
+    # A row kind that is not here is of a trade, or says nothing that is to be known later.
+    _STEPS: ClassVar[dict[type, Callable[[Ledger, Any, Entry], None]]] = {
+        RunStarted: _begin,
+        TradeOpened: _open,
+        AlarmRaised: _alarmed,
+        SessionMoved: _moved,
+        CandlesSeen: _candles,
+        SignalSeen: _signal,
+        EntryBlocked: _blocked,
+        HealthSeen: _health,
+        OperatorAsked: _asked,
+        RunStopped: _stopped,
+    }
+
+
+def trade_from(entries: Iterable[Entry]) -> Trade:
+    """Fold one trade from its own rows alone, as far as they go.
+
+    Raises:
+        HaltError: the first row does not open it, or a row contradicts those before it.
+    """
+    trade: Trade | None = None
+    for entry in entries:
+        if isinstance(entry.record, TradeOpened) and trade is None:
+            trade = open_trade(entry.record, entry.at, entry.session, TRADE_INITIAL)
+        elif trade is None:
+            raise HaltError(f"journal: row {entry.seq} is of a trade that was never opened")
+        else:
+            trade = apply(trade, entry.record, entry.at)
+    if trade is None:
+        raise HaltError("journal: no row of a trade; expected the one that opens it first")
+    return trade

@@ -30,8 +30,31 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind")
     """Base of all records: the tag names the kind of row."""
 
 
+class Carried(msgspec.Struct, frozen=True):
+    """A trade that is open when a session begins, and how many rows the journal has of it."""
+
+    trade_id: str
+    rows: int
+
+
+class Inherited(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a session takes over from the ones before: with the rows of the carried trades, all that is needed of them.
+
+    *last_number* is the highest trade number used on this trading day; *requests* are the newest that were met.
+    """
+
+    carried: tuple[Carried, ...] = ()
+    last_number: int = 0
+    halted: bool = False
+    flatten_asked: bool = False
+    requests: tuple[str, ...] = ()
+
+
 class RunStarted(_Record, frozen=True, tag="run_started"):
-    """A process began to write. *machines* maps machine name to definition hash."""
+    """A process began to write. *machines* maps machine name to definition hash.
+
+    *inherits* is there in the row that begins a session. Journals of 0.1.0 do not have it.
+    """
 
     session: str
     version: str
@@ -39,6 +62,7 @@ class RunStarted(_Record, frozen=True, tag="run_started"):
     machines: dict[str, str]
     pid: int
     found: str = ""
+    inherits: Inherited | None = None
 
 
 class RunStopped(_Record, frozen=True, tag="run_stopped"):
@@ -98,7 +122,10 @@ class EntryBlocked(_Record, frozen=True, tag="entry_blocked"):
 
 
 class TradeOpened(_Record, frozen=True, tag="trade_opened"):
-    """A trade came to be, with all it needs to be managed under whatever the files say later."""
+    """A trade came to be, with all it needs to be managed under whatever the files say later.
+
+    *adopts* is the tag of an order that turned up under no open trade; such a trade is only led out.
+    """
 
     trade_id: str
     number: int
@@ -111,6 +138,7 @@ class TradeOpened(_Record, frozen=True, tag="trade_opened"):
     machine: str
     candle_start: datetime
     index_paise: Paise
+    adopts: str = ""
 
 
 class TradeMoved(_Record, frozen=True, tag="trade_moved"):
@@ -189,6 +217,38 @@ class FillSeen(_Record, frozen=True, tag="fill_seen"):
     fill: Fill
 
 
+class OrderAdopted(_Record, frozen=True, tag="order_adopted"):
+    """An order that carries our tag and belonged to no open trade is this trade's entry from here on (I11)."""
+
+    trade_id: str
+    report: OrderReport
+
+
+class SoldOutside(_Record, frozen=True, tag="sold_outside"):
+    """Units of a trade are gone from the broker's net position by no order of ours (I4).
+
+    *value_paise* is what foreign sales in the book brought for them, None where no such sale was found.
+    """
+
+    trade_id: str
+    quantity: int
+    value_paise: int | None
+    text: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One thing a comparison with the broker found: the rule that made it, and the finding in words."""
+
+    rule: str
+    text: str
+
+
+class Reconciled(_Record, frozen=True, tag="reconciled"):
+    """What the broker was found to hold against what the journal believes: every finding."""
+
+    findings: tuple[Found, ...]
+
+
 class AlarmRaised(_Record, frozen=True, tag="alarm_raised"):
     """Something a person should look at; *level* grows while it lasts."""
 
@@ -198,10 +258,11 @@ class AlarmRaised(_Record, frozen=True, tag="alarm_raised"):
 
 
 class OperatorAsked(_Record, frozen=True, tag="operator_asked"):
-    """A person asked for halt, resume or flatten."""
+    """A person asked for halt, resume or flatten; *request* is the id it was left under, met once and never again."""
 
     verb: Literal["halt", "resume", "flatten"]
     by: str = ""
+    request: str = ""
 
 
 Record = (
@@ -222,12 +283,15 @@ Record = (
     | CancelAnswered
     | OrderSeen
     | FillSeen
+    | OrderAdopted
+    | SoldOutside
+    | Reconciled
     | AlarmRaised
     | OperatorAsked
 )
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One journal row: sequence number (from 1, no gaps), time, session and record."""
 
     seq: int

@@ -7,14 +7,17 @@ from datetime import date
 
 import msgspec
 
-from fsm_trader.core.charges import charges
+from fsm_trader.core.charges import FIRST_DAY, charges
 from fsm_trader.core.money import Paise, nearest_paise
 from fsm_trader.core.orders import Role
 from fsm_trader.core.trades import Trade
 
 
 class TradeResult(msgspec.Struct, frozen=True):
-    """What a trade has made so far. *entry_paise* and *exit_paise* are average prices to the nearest paisa."""
+    """What a trade has made so far. *entry_paise* and *exit_paise* are average prices to the nearest paisa.
+
+    *charges_are_known* is False for a day before the table of charges begins: they count as zero.
+    """
 
     trade_id: str
     quantity: int
@@ -22,6 +25,7 @@ class TradeResult(msgspec.Struct, frozen=True):
     exit_paise: Paise | None
     gross_paise: Paise
     charges_paise: Paise
+    charges_are_known: bool = True
 
     @property
     def net_paise(self) -> Paise:
@@ -32,9 +36,9 @@ class TradeResult(msgspec.Struct, frozen=True):
 def trade_result(trade: Trade, *, mark_paise: int | None = None) -> TradeResult:
     """Compute a trade's result; units still held count at *mark_paise*, or at cost where None."""
     bought, sold = trade.value_paise(Role.ENTRY), trade.value_paise(Role.EXIT)
-    cost = Paise(0)
-    if trade.executed_orders:
-        cost = charges(day=_day_of(trade), bought_paise=bought, sold_paise=sold, orders=trade.executed_orders).total
+    cost, day = Paise(0), _day_of(trade)
+    if trade.executed_orders and day >= FIRST_DAY:
+        cost = charges(day=day, bought_paise=bought, sold_paise=sold, orders=trade.executed_orders).total
     entry, leave = trade.average_paise(Role.ENTRY), trade.average_paise(Role.EXIT)
     return TradeResult(
         trade_id=trade.trade_id,
@@ -43,6 +47,7 @@ def trade_result(trade: Trade, *, mark_paise: int | None = None) -> TradeResult:
         exit_paise=None if leave is None else nearest_paise(leave),
         gross_paise=Paise(trade.gross_paise(mark_paise)),
         charges_paise=cost,
+        charges_are_known=day >= FIRST_DAY,
     )
 
 

@@ -91,6 +91,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         settle: how long an unknown outcome is looked up before the order counts as absent.
         order_poll_interval: how often the order book is read while an order of ours is live.
+        reconcile_interval: how often the broker's positions and all orders with our tag are compared with the journal.
     """
 
     kind: Literal["paper", "kite"]
@@ -99,6 +100,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     exit_timeout: timedelta
     settle: timedelta
     order_poll_interval: timedelta
+    reconcile_interval: timedelta
     paper: PaperSettings
     kite: KiteSettings | None
 

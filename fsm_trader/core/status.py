@@ -9,7 +9,7 @@ import msgspec
 from fsm_trader.core.day import DayPlan
 from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.limits import entry_blocks, entry_facts
-from fsm_trader.core.money import Paise, rupees
+from fsm_trader.core.money import Paise, rupees, show_rupees
 from fsm_trader.core.orders import Role
 from fsm_trader.core.results import TradeResult, trade_result
 from fsm_trader.core.settings import Settings
@@ -44,7 +44,11 @@ class StrategyStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole screen. *at* is the time of the newest journal row: on a recorded day, the day's own time."""
+    """The whole screen. *at* is the time of the newest journal row: on a recorded day, the day's own time.
+
+    *waiting* are requests from other shells that no process has met yet. *charges_are_known* is False where the day
+    lies before the table of charges: they count as zero.
+    """
 
     name: str
     session: str
@@ -56,19 +60,30 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str
     healthy: str
     halted: bool
+    flatten_asked: bool
+    waiting: tuple[str, ...]
     strategies: tuple[StrategyStatus, ...]
     open_trades: tuple[TradeStatus, ...]
     closed: tuple[TradeResult, ...]
     gross_paise: int
     charges_paise: int
     net_paise: int
+    charges_are_known: bool
     loss_limit_paise: int
     orders_today: int
     alarms: tuple[str, ...]
     rows: int
 
 
-def status(settings: Settings, ledger: Ledger, plan: DayPlan | None, *, holder: str | None, zone: tzinfo) -> Status:
+def status(
+    settings: Settings,
+    ledger: Ledger,
+    plan: DayPlan | None,
+    *,
+    holder: str | None,
+    zone: tzinfo,
+    waiting: tuple[str, ...] = (),
+) -> Status:
     """Put the screen together.
 
     Args:
@@ -77,6 +92,7 @@ def status(settings: Settings, ledger: Ledger, plan: DayPlan | None, *, holder: 
         plan: the day's windows, None before the first session.
         holder: the process that writes the journal now, None when none does.
         zone: times are shown in it.
+        waiting: requests from other shells that no process has met yet, oldest first.
     """
     at = None if ledger.at is None else ledger.at.astimezone(zone)
     results = [trade_result(trade, mark_paise=_mark(ledger, trade)) for trade in ledger.session_trades]
@@ -92,17 +108,34 @@ def status(settings: Settings, ledger: Ledger, plan: DayPlan | None, *, holder: 
         next_step=_session_next(ledger, plan, at),
         healthy=_health(ledger),
         halted=ledger.halted,
+        flatten_asked=ledger.flatten_asked,
+        waiting=waiting,
         strategies=tuple(_strategy(settings, ledger, plan, each.name, at) for each in settings.strategies),
         open_trades=tuple(_trade(trade, ledger, zone) for trade in ledger.open_trades),
         closed=tuple(result for result in results if result.trade_id not in is_open),
         gross_paise=sum(result.gross_paise for result in results),
         charges_paise=sum(result.charges_paise for result in results),
         net_paise=sum(result.net_paise for result in results),
+        charges_are_known=all(result.charges_are_known for result in results),
         loss_limit_paise=settings.risk.max_daily_loss_paise,
         orders_today=ledger.orders_today,
         alarms=tuple(f"{when.astimezone(zone):%H:%M:%S} {alarm.text}" for when, alarm in ledger.alarms),
         rows=ledger.seq,
     )
+
+
+def one_line(ledger: Ledger) -> str:
+    """Say in one line what a person wants to know first: state, and each open trade with its result and stop."""
+    halted = " (halted by a person)" if ledger.halted else ""
+    trades = [_in_words(trade, ledger) for trade in ledger.open_trades]
+    return "; ".join([f"{ledger.state}{halted}", *(trades or ["no trade is open"])])
+
+
+def _in_words(trade: Trade, ledger: Ledger) -> str:
+    net = trade_result(trade, mark_paise=_mark(ledger, trade)).net_paise
+    stop = "no stop" if trade.stop_paise is None else f"stop {rupees(trade.stop_paise)}"
+    sign = "+" if net > 0 else ""
+    return f"{trade.trade_id} {trade.state} {trade.contract.tradingsymbol} {sign}{show_rupees(net)} {stop}"
 
 
 def _mark(ledger: Ledger, trade: Trade) -> int | None:

@@ -14,14 +14,17 @@ from fsm_trader.core.records import (
     InputRefused,
     LevelsSet,
     OperatorAsked,
+    OrderAdopted,
     OrderAnswered,
     OrderIntended,
     OrderSeen,
+    Reconciled,
     Record,
     RunStarted,
     RunStopped,
     SessionMoved,
     SignalSeen,
+    SoldOutside,
     TradeMoved,
     TradeOpened,
 )
@@ -71,6 +74,8 @@ def _words(record: Record) -> str:  # noqa: C901, PLR0911, PLR0912 - one flat li
             )
         case LevelsSet():
             return _levels(record)
+        case OrderAdopted() | SoldOutside() | Reconciled():
+            return _standing(record)
         case SignalSeen():
             return (
                 f"{record.strategy} says {Signal(record.signal).name} on the candle of {record.candle_start:%H:%M}, "
@@ -93,6 +98,15 @@ def _words(record: Record) -> str:  # noqa: C901, PLR0911, PLR0912 - one flat li
         case RunStopped():
             left = f", open: {', '.join(record.open_trades)}" if record.open_trades else ""
             return f"run stopped with code {record.exit_code}: {record.reason}{left}"
+
+
+def _standing(record: OrderAdopted | SoldOutside | Reconciled) -> str:
+    if isinstance(record, OrderAdopted):
+        return f"adopts order {record.report.order_id} tag {record.report.tag}: it belonged to no open trade"
+    if isinstance(record, SoldOutside):
+        return f"{record.quantity} units are gone{_said(record.text)}"
+    found = "; ".join(f"{each.text} [{each.rule}]" for each in record.findings)
+    return f"asked the broker: {found or 'nothing is held'}"
 
 
 def _moved(record: TradeMoved | SessionMoved) -> str:

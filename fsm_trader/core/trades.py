@@ -11,7 +11,7 @@ import msgspec
 
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.money import Paise
-from fsm_trader.core.orders import Fill, OrderReport, OrderRequest, OrderStatus, Role, merge
+from fsm_trader.core.orders import Fill, OrderKind, OrderReport, OrderRequest, OrderStatus, Role, merge
 from fsm_trader.core.records import (
     Answer,
     CancelAnswered,
@@ -19,10 +19,12 @@ from fsm_trader.core.records import (
     Deadline,
     FillSeen,
     LevelsSet,
+    OrderAdopted,
     OrderAnswered,
     OrderIntended,
     OrderSeen,
     Record,
+    SoldOutside,
     TradeMoved,
     TradeOpened,
 )
@@ -87,7 +89,12 @@ class TradeOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade. Amounts are paise, quantities units, times aware."""
+    """One trade. Amounts are paise, quantities units, times aware.
+
+    Args:
+        is_adopted: its entry turned up under no open trade; it is only led out.
+        sold_outside: units that are gone by no order of ours; *outside_value_paise* what they brought, or cost.
+    """
 
     trade_id: str
     number: int
@@ -112,6 +119,9 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     target_paise: Paise | None = None
     hold_until: datetime | None = None
     filled_at: datetime | None = None
+    is_adopted: bool = False
+    sold_outside: int = 0
+    outside_value_paise: int = 0
 
     def orders_of(self, role: Role) -> tuple[TradeOrder, ...]:
         """Return the orders of one role, oldest first."""
@@ -145,8 +155,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def held(self) -> int:
-        """Units bought and not sold yet; never negative for a trade that keeps I3."""
-        return self.filled(Role.ENTRY) - self.filled(Role.EXIT)
+        """Units bought and not sold yet, by us or outside; never negative for a trade that keeps I3."""
+        return self.filled(Role.ENTRY) - self.filled(Role.EXIT) - self.sold_outside
 
     def average_paise(self, role: Role) -> Fraction | None:
         """Average fill price of one role, exact; None without a fill."""
@@ -160,7 +170,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
     def gross_paise(self, mark_paise: int | None = None) -> int:
         """Profit or loss before charges; units still held count at *mark_paise*, or at cost where None."""
-        bought, sold = self.value_paise(Role.ENTRY), self.value_paise(Role.EXIT)
+        bought, sold = self.value_paise(Role.ENTRY), self.value_paise(Role.EXIT) + self.outside_value_paise
         if self.held == 0:
             return sold - bought
         average = self.average_paise(Role.ENTRY)
@@ -188,6 +198,7 @@ def open_trade(record: TradeOpened, at: datetime, session: str, state: str) -> T
         machine=record.machine,
         candle_start=record.candle_start,
         index_paise=record.index_paise,
+        is_adopted=bool(record.adopts),
         opened_at=at,
         state=state,
         since=at,
@@ -270,6 +281,43 @@ def _filled(trade: Trade, record: FillSeen, _at: datetime) -> Trade:
     return changed
 
 
+def _adopted(trade: Trade, record: OrderAdopted, at: datetime) -> Trade:
+    report = record.report
+    request = OrderRequest(
+        tag=report.tag or "",
+        exchange=report.exchange,
+        tradingsymbol=report.tradingsymbol,
+        token=report.token,
+        side=report.side,
+        quantity=report.quantity,
+        product=report.product,
+        kind=OrderKind.MARKET,
+    )
+    order = TradeOrder(
+        tag=request.tag,
+        role=Role.ENTRY,
+        attempt=1,
+        request=request,
+        intended_at=at,
+        answer="accepted",
+        answered_at=at,
+        order_id=report.order_id,
+        report=report,
+    )
+    return _change(trade, orders=(*trade.orders, order))
+
+
+def _sold_outside(trade: Trade, record: SoldOutside, _at: datetime) -> Trade:
+    average = trade.average_paise(Role.ENTRY) or Fraction(0)
+    value = record.value_paise
+    return _change(
+        trade,
+        sold_outside=trade.sold_outside + record.quantity,
+        # Where nobody can say what the units brought, they count at cost: neither won nor lost.
+        outside_value_paise=trade.outside_value_paise + (round(record.quantity * average) if value is None else value),
+    )
+
+
 def _with(trade: Trade, changed: TradeOrder) -> Trade:
     orders = tuple(changed if order.tag == changed.tag else order for order in trade.orders)
     return _change(trade, orders=orders)
@@ -284,4 +332,6 @@ _STEPS: dict[type, Callable[[Trade, Any, datetime], Trade]] = {
     CancelAnswered: _cancel_answered,
     OrderSeen: _seen,
     FillSeen: _filled,
+    OrderAdopted: _adopted,
+    SoldOutside: _sold_outside,
 }

@@ -22,6 +22,7 @@ from fsm_trader.core.events import (
     ReadFailed,
     Reading,
     SendAnswered,
+    StandingRead,
 )
 from fsm_trader.core.orders import OrderRequest
 from fsm_trader.engine.retry import call
@@ -41,11 +42,21 @@ class Effects:
         self._feed = feed
         self._clock = clock
 
-    def send(self, trade_id: str, request: OrderRequest, policy: PolicySpec) -> Job:
-        """Send an order whose intent is committed."""
+    def send(self, trade_id: str, request: OrderRequest, policy: PolicySpec, *, look_first: bool = False) -> Job:
+        """Send an order whose intent is committed.
+
+        Args:
+            trade_id: whose order it is.
+            request: exactly what the intent says.
+            policy: what may be tried again.
+            look_first: sell only what the broker still holds (I3): the position is read right before sending.
+        """
 
         def job() -> Event:
             sends = 0
+            missing = self._missing(request) if look_first else ""
+            if missing:
+                return SendAnswered(trade_id, request.tag, "refused", None, missing, 0)
 
             def once() -> str:
                 nonlocal sends
@@ -79,6 +90,10 @@ class Effects:
     def read_book(self) -> Job:
         """Read the order book."""
         return self._reading("book", None, lambda: BookRead(self._broker.book()))
+
+    def read_standing(self) -> Job:
+        """Read the order book and, after it, the net positions."""
+        return self._reading("standing", None, lambda: StandingRead(self._broker.book(), self._broker.positions()))
 
     def read_candles(self, token: int, after: datetime | None) -> Job:
         """Read completed candles that started later than *after*."""
@@ -129,6 +144,22 @@ class Effects:
             return HealthRead(tuple(faults), login_required)
 
         return _telling(job, lambda why: HealthRead((why,)))
+
+    def _missing(self, request: OrderRequest) -> str:
+        """Say why a sale would sell more than is held; empty when it would not, or when nobody can say.
+
+        A broker that takes orders and cannot tell positions must not keep a position from being left.
+        """
+        try:
+            positions = self._broker.positions()
+        except UnavailableError as error:
+            _LOG.warning("positions cannot be read before %s: %s; it is sent all the same", request.tag, error)
+            return ""
+        key = (request.exchange, request.tradingsymbol, request.product)
+        net = sum(each.quantity for each in positions if (each.exchange, each.tradingsymbol, each.product) == key)
+        if net >= request.quantity:
+            return ""
+        return f"the broker holds {net} {request.tradingsymbol}, less than {request.quantity}; nothing was sent (I3)"
 
     def _reading(self, reading: Reading, token: int | None, read: Callable[[], Event]) -> Job:
         def job() -> Event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from fsm_trader.core.candles import Candle, PriceSeen
 from fsm_trader.core.money import Paise
@@ -28,6 +29,7 @@ class CandleDesk:
         self._index = floor.settings.market.underlying.token
         self._series: dict[int, CandleSeries] = {}
         self._forming: dict[int, datetime] = {}
+        self._frozen: set[str] = set()
 
     def newest(self, token: int) -> datetime | None:
         """Return the start of the newest candle this process has taken of an instrument."""
@@ -49,10 +51,25 @@ class CandleDesk:
         else:
             self._option_candles(token, accepted, [*refused, *([CandlesSeen(tuple(new))] if new else [])])
 
-    def price_read(self, price: PriceSeen) -> None:
-        """Show a new price to the trades that hold its contract."""
+    def price_read(self, price: PriceSeen, now: datetime) -> None:
+        """Show a price to the trades that hold its contract, unless it is older than the position (I12)."""
+        seen = Seen(low=price.last, high=price.last, last=price.last)
         for trade in self._holding(price.token):
-            self._trades.step(trade, "check", seen=Seen(low=price.last, high=price.last, last=price.last))
+            self._tell_of_age(trade, price, now)
+            if trade.filled_at is None or price.at >= trade.filled_at:
+                self._floor.guard(partial(self._trades.step, trade, "check", seen=seen), of=trade.trade_id)
+
+    def _tell_of_age(self, trade: Trade, price: PriceSeen, now: datetime) -> None:
+        """Raise an alarm once while a held contract does not trade: its stop and target see nothing new."""
+        if now - price.at <= self._floor.settings.market.max_candle_age:
+            self._frozen.discard(trade.trade_id)
+        elif trade.trade_id not in self._frozen:
+            self._frozen.add(trade.trade_id)
+            symbol = trade.contract.tradingsymbol
+            text = (
+                f"{trade.trade_id}: {symbol} was last traded at {price.at:%H:%M:%S}; stop and target see nothing new."
+            )
+            self._floor.commit(AlarmRaised(text, trade.trade_id))
 
     def _index_candles(self, new: Sequence[Candle], refused: Sequence[Record], now: datetime) -> None:
         says = [said for candle in new for said in self._ask(candle) if said.signal is not Signal.HOLD]
@@ -84,7 +101,7 @@ class CandleDesk:
         for trade in self._holding(token):
             seen = _since_entry(trade, accepted)
             if seen is not None:
-                self._trades.step(trade, "check", seen=seen)
+                self._floor.guard(partial(self._trades.step, trade, "check", seen=seen), of=trade.trade_id)
 
     def _still_forming(self, token: int, candles: Sequence[Candle], now: datetime) -> list[str]:
         """Name each candle that is not complete yet once; it is asked for again until it is."""

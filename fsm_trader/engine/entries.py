@@ -30,6 +30,8 @@ class EntryDesk:
         reasons = entry_blocks(floor.settings.risk, entry_facts(floor.ledger, floor.plan, said.settings.name, now))
         if floor.leaving:
             reasons = (*reasons, "the process was told to end")
+        if floor.unreconciled:
+            reasons = (*reasons, floor.unreconciled)
         if floor.fault:
             reasons = (*reasons, floor.fault)
         contract = None

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.day import DayPlan
 from fsm_trader.core.ledger import Ledger
-from fsm_trader.core.records import Entry, Record
+from fsm_trader.core.records import AlarmRaised, Entry, Record
 from fsm_trader.core.settings import Settings
 from fsm_trader.engine.act import Effects
 from fsm_trader.engine.work import Worker
-from fsm_trader.errors import HaltError
+from fsm_trader.errors import HaltError, StuckTradeError
 from fsm_trader.journal.protocol import Journal
 from fsm_trader.machines.run import Machine
+
+_LOG = logging.getLogger(__name__)
+_STUMBLES_MOST = 20
 
 
 class Observer(Protocol):
@@ -39,7 +43,9 @@ class Floor:
 
     Attributes:
         leaving: the process was told to end and to flatten first (``on_stop: flatten``).
+        unreconciled: why the broker has to be asked before an entry is taken, empty once it was.
         fault: a defect that was met, empty while none was; no entry is taken with one.
+        broker_heard_at: when the broker last gave a whole and good answer, None before the first.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where everything meets, all by name
@@ -72,6 +78,11 @@ class Floor:
         self._observers = tuple(observers)
         self.leaving = False
         self.fault = ""
+        self.broker_heard_at: datetime | None = None
+        self.unreconciled = "the broker was not asked yet"
+        self._untold: list[str] = []
+        self._stumbles = 0
+        self._faults_said: set[str] = set()
 
     def commit(self, *records: Record) -> None:
         """Write records in one transaction; only then does anything know of them.
@@ -82,23 +93,79 @@ class Floor:
         entries = self._journal.append(self.clock.now(), self.session, records)
         for entry in entries:
             self.ledger.apply(entry)
-        for observer in self._observers:
-            observer.committed(entries, self.ledger)
+        self._tell(lambda observer: observer.committed(entries, self.ledger))
+        while self._untold:
+            self.commit(AlarmRaised(f"{self._untold.pop(0)} No entry is taken until a restart; exits go on."))
+
+    def troubled(self, text: str) -> None:
+        """Take note, in the middle of a commit, that the journal is less safe than promised: entries stop."""
+        self.fault = text
+        self._untold.append(text)
+
+    def watch(self, observer: Observer) -> None:
+        """Tell one more observer from here on."""
+        self._observers = (*self._observers, observer)
 
     def passed(self, now: datetime) -> None:
         """Tell the observers how far the loop is."""
+        self._tell(lambda observer: observer.passed(now))
+
+    def guard(self, step: Callable[[], None], *, of: str = "") -> bool:
+        """Take one step; True when it worked.
+
+        A defect costs the step it is in and every further entry, never the care of a position (I5): other trades, the
+        readings and the clock go on.
+
+        Args:
+            step: what is done.
+            of: the trade it is done for, for messages.
+
+        Raises:
+            HaltError: the journal cannot be written, or nothing works any more.
+        """
+        try:
+            step()
+        except HaltError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the wall between one defect and all other positions, reasons above
+            self._stumbled(error, of)
+            return False
+        self._stumbles = 0
+        return True
+
+    def _stumbled(self, error: Exception, of: str) -> None:
+        self._stumbles += 1
+        _LOG.error("unexpected error, step %d of at most %d", self._stumbles, _STUMBLES_MOST, exc_info=error)
+        if self._stumbles >= _STUMBLES_MOST:
+            raise HaltError(
+                f"engine: {self._stumbles} steps in a row failed, the last with {type(error).__name__}: {error}; "
+                "expected them to work. This process stops; the journal is whole, and the next start goes on from it."
+            ) from error
+        whose = f" of {of}" if of else ""
+        fault = f"a step{whose} failed with {type(error).__name__}: {error}"
+        if fault not in self._faults_said:
+            self._faults_said.add(fault)
+            self.fault = self.fault or fault
+            self.commit(AlarmRaised(f"{fault}. No entry is taken until a restart; exits go on.", of or None))
+
+    def _tell(self, call: Callable[[Observer], None]) -> None:
+        """Tell the observers; one that fails is left out from then on, because a committed order must still leave."""
         for observer in self._observers:
-            observer.passed(now)
+            try:
+                call(observer)
+            except Exception:  # noqa: BLE001 - the wall between telling and trading, reasons above
+                _LOG.exception("observer %s failed and is told nothing more", type(observer).__name__)
+                self._observers = tuple(other for other in self._observers if other is not observer)
 
     def machine_of(self, digest: str) -> Machine:
         """Return the machine with a definition digest.
 
         Raises:
-            HaltError: the journal keeps no such definition.
+            StuckTradeError: the journal keeps no such definition.
         """
         machine = self._trade_machines.get(digest)
         if machine is None:
-            raise HaltError(
+            raise StuckTradeError(
                 f"machine {digest[:12]}: no definition is kept under it; expected the journal to hold it. "
                 "The trade that runs under it needs a person."
             )

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 from fsm_trader.core.clock import Clock
 from fsm_trader.engine.trader import Trader
 from fsm_trader.engine.work import Inbox
-from fsm_trader.errors import HaltError
 
 
-def run(trader: Trader, *, inbox: Inbox, clock: Clock) -> None:
+def run(trader: Trader, *, inbox: Inbox, clock: Clock, longest_wait: timedelta | None = None) -> None:
     """Run a session until it is over or the process is told to stop.
+
+    Args:
+        trader: the session at work.
+        inbox: where events come in.
+        clock: what is waited on.
+        longest_wait: the loop turns at least this often, in the clock's time; None: only when something is due.
 
     Raises:
         HaltError: the journal cannot be written, or an invariant is false.
     """
-    trader.start()
+    guard = trader.floor.guard
+    guard(trader.start)
     while True:
         _drain(trader, inbox)
         now = clock.now()
-        _guard(trader, partial(trader.on_time, now))
+        guard(partial(trader.on_time, now))
         _drain(trader, inbox)
         if trader.is_over:
             return
         trader.floor.passed(now)
-        clock.wait_until(trader.next_moment(clock.now()))
+        guard(partial(trader.plan_next, clock.now()))
+        moment = trader.next_moment
+        clock.wait_until(moment if longest_wait is None else min(moment, clock.now() + longest_wait))
 
 
 def _drain(trader: Trader, inbox: Inbox) -> None:
     while (event := inbox.take()) is not None:
-        _guard(trader, partial(trader.handle, event))
-
-
-def _guard(trader: Trader, step: Callable[[], None]) -> None:
-    """Take one step; a defect of ours costs that step and every further entry, never the care of a position (I5)."""
-    try:
-        step()
-    except HaltError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the outermost frame of the loop, reasons above
-        trader.stumbled(error)
-    else:
-        trader.stepped()
+        trader.floor.guard(partial(trader.handle, event))

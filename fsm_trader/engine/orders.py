@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
 from fsm_trader.core.events import CancelDone, SendAnswered
 from fsm_trader.core.orders import Fill, OrderBook, OrderReport, merge
@@ -45,9 +46,9 @@ class OrderDesk:
         fills = _by_order(book.fills)
         for trade in self._floor.ledger.open_trades:
             for order in trade.orders:
-                if order.is_settled:
-                    continue
                 rows = reports.get(order.tag)
+                if order.is_settled and (order.report is not None or rows is None):
+                    continue  # One that was given up and turns up after all is not done: it is followed again.
                 if rows is None:
                     self._unseen(trade.trade_id, order, book.read_at)
                     continue
@@ -58,7 +59,8 @@ class OrderDesk:
                 news = _news_of(trade, order, report, fills.get(report.order_id, ()))
                 if news:
                     current = self._floor.ledger.trades[trade.trade_id]
-                    self._trades.step(current, f"{order.role}_update", news=news)
+                    step = partial(self._trades.step, current, f"{order.role}_update", news=news)
+                    self._floor.guard(step, of=trade.trade_id)
 
     def _unseen(self, trade_id: str, order: TradeOrder, read_at: datetime) -> None:
         if not order.is_unclear or order.answer == "accepted":

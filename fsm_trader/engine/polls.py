@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 _DAY = timedelta(days=1)
+# Longer than any time-out of a call; after it an answer is not waited for any more.
+LOST_AFTER = timedelta(seconds=60)
 
 
 class ReadingKey(NamedTuple):
@@ -27,7 +29,7 @@ class Polls:
 
     def __init__(self) -> None:
         self._due: dict[ReadingKey, datetime] = {}
-        self._under_way: set[ReadingKey] = set()
+        self._under_way: dict[ReadingKey, datetime] = {}
 
     def want(self, key: ReadingKey, at: datetime) -> None:
         """Ask for a reading at *at*; an earlier wish stands."""
@@ -35,22 +37,32 @@ class Polls:
         if known is None or at < known:
             self._due[key] = at
 
-    def drop(self, key: ReadingKey) -> None:
-        """Forget a wish."""
-        self._due.pop(key, None)
-
     def take_due(self, now: datetime) -> list[ReadingKey]:
-        """Return what is due and not under way, and count it as under way."""
-        due = [key for key, at in self._due.items() if at <= now and key not in self._under_way]
+        """Return what is due and not under way, and count it as under way.
+
+        A reading that has not answered for ``LOST_AFTER`` is asked for anew: one hanging request must not blind the
+        trade it was made for.
+        """
+        due = [key for key, at in self._due.items() if at <= now and not self._is_awaited(key, now)]
         for key in due:
             del self._due[key]
-            self._under_way.add(key)
+            self._under_way[key] = now
         return due
+
+    def _is_awaited(self, key: ReadingKey, now: datetime) -> bool:
+        began = self._under_way.get(key)
+        return began is not None and now - began < LOST_AFTER
 
     def done(self, key: ReadingKey) -> None:
         """A reading answered, well or badly."""
-        self._under_way.discard(key)
+        self._under_way.pop(key, None)
 
     def next_due(self) -> datetime | None:
-        """Return the earliest wish that is not under way, None when there is none."""
-        return min((at for key, at in self._due.items() if key not in self._under_way), default=None)
+        """Return when the next wish can be met, None when there is none."""
+        return min(
+            (
+                max(at, began + LOST_AFTER) if (began := self._under_way.get(key)) else at
+                for key, at in self._due.items()
+            ),
+            default=None,
+        )

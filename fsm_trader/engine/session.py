@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 from fsm_trader.core.events import HealthRead
 from fsm_trader.core.facts import SessionFacts
+from fsm_trader.core.ledger import SESSION_INITIAL
 from fsm_trader.core.records import AlarmRaised, Deadline, HealthSeen, OperatorAsked, Record, SessionMoved
 from fsm_trader.engine.floor import Floor
-from fsm_trader.engine.polls import next_on_grid
+from fsm_trader.engine.polls import LOST_AFTER, next_on_grid
 from fsm_trader.machines.run import Step
 
 FINAL = "CLOSED"
+_HALTED = "HALTED"
 # WAITING -> HEALTH_CHECK -> TRADING -> SQUARING_OFF -> CLOSED is the longest way; more moves at once are a circle.
 _MOVES_AT_ONCE = 8
 
@@ -26,7 +28,7 @@ class SessionDesk:
         self._floor = floor
         self._health: HealthRead | None = None
         self._due: Deadline | None = None
-        self._checking = False
+        self._checking_since: datetime | None = None
         self._last_facts: SessionFacts | None = None
 
     @property
@@ -43,10 +45,14 @@ class SessionDesk:
         """Take up the day where clock, calendar and journal say it is."""
         self._due = self._deadline(self.state)
         self._fire("started")
+        self._heed()
         self.on_time(self._floor.clock.now())
 
     def on_time(self, now: datetime) -> None:
         """Fire what is due, then ask the machine whether the facts lead on."""
+        if self._checking_since is not None and now - self._checking_since >= LOST_AFTER:
+            # An answer this old would say nothing of now, and an old "healthy" must not stand for ever.
+            self.health_read(HealthRead((f"no answer to a health check for {LOST_AFTER}",)))
         if self._due is not None and now >= self._due.at:
             trigger = self._due.trigger
             self._due = self._deadline(self.state)
@@ -69,7 +75,7 @@ class SessionDesk:
 
     def health_read(self, event: HealthRead) -> None:
         """Take the answer of a health check; it is journaled when it says something new."""
-        self._checking = False
+        self._checking_since = None
         changed = self._health is None or self._health != event
         self._health = event
         if changed:
@@ -77,11 +83,21 @@ class SessionDesk:
         self._fire("health_seen")
         self._last_facts = None
 
-    def asked(self, row: OperatorAsked) -> None:
-        """Take a person's order; it holds until the next one, over restarts too."""
-        self._floor.commit(row)
+    def asked(self, row: OperatorAsked, *, fault: str = "") -> None:
+        """Take a person's order, with the alarm of a *fault* in it; it holds until the next one, over restarts too."""
+        self._floor.commit(row, *([AlarmRaised(fault)] if fault else []))
         self._fire(row.verb)
         self._last_facts = None
+
+    def _heed(self) -> None:
+        """Follow a person's word that was journaled by a process that ended before it could."""
+        ledger = self._floor.ledger
+        if not ledger.halted:
+            if self.state == _HALTED:
+                self._fire("resume")
+        elif self.state not in (SESSION_INITIAL, _HALTED):
+            # A session that has not begun asks about a halt when the clock says so: on a holiday it closes instead.
+            self._fire("flatten" if ledger.flatten_asked else "halt")
 
     def _facts(self, now: datetime) -> SessionFacts:
         plan, ledger, health = self._floor.plan, self._floor.ledger, self._health
@@ -112,13 +128,16 @@ class SessionDesk:
             rows: list[Record] = [
                 SessionMoved(trigger, step.source, step.dest, step.reason, self._due, self._floor.plan.why_closed or "")
             ]
-            if "alarm" in step.actions:
-                rows.append(AlarmRaised(self._why(step)))
-            self._floor.commit(*rows)
-        if "check_health" in step.actions and not self._checking:
-            self._checking = True
+            self._floor.commit(*rows, *self._alarms(step))
+        elif "alarm" in step.actions:
+            self._floor.commit(*self._alarms(step))
+        if "check_health" in step.actions and self._checking_since is None:
+            self._checking_since = now
             self._check_health()
         return step.entered
+
+    def _alarms(self, step: Step) -> list[Record]:
+        return [AlarmRaised(self._why(step))] if "alarm" in step.actions else []
 
     def _check_health(self) -> None:
         policy = self._floor.session_machine.spec.policy_of("check_health")

@@ -211,6 +211,9 @@ def _session_news(entry: Entry, ledger: Ledger) -> str | None:
     if isinstance(record, RunStarted):
         news: messages.SessionNews | None = "resumed" if record.found else "started"
         details = [record.found] if record.found else []
+        if ledger.halted:
+            what = "everything out and no entries" if ledger.flatten_asked else "no entries"
+            details.append(f"halted by a person: {what} until resume")
     elif isinstance(record, SessionMoved):
         news = _SESSION_NEWS.get(record.dest) if record.source != record.dest else None
         details = [record.reason.replace("_", " ")] if record.reason else []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import assert_never
 
 from fsm_trader.core.candles import MINUTE
@@ -19,6 +19,7 @@ from fsm_trader.core.events import (
     PriceRead,
     ReadFailed,
     SendAnswered,
+    StandingRead,
     StopAsked,
 )
 from fsm_trader.core.records import AlarmRaised, OperatorAsked
@@ -28,19 +29,24 @@ from fsm_trader.engine.entries import EntryDesk
 from fsm_trader.engine.floor import Floor
 from fsm_trader.engine.orders import OrderDesk
 from fsm_trader.engine.polls import Polls, ReadingKey, next_on_grid
+from fsm_trader.engine.reconcile import ReconcileDesk
 from fsm_trader.engine.session import SessionDesk
 from fsm_trader.engine.signals import Seat
 from fsm_trader.engine.trades import TradeDesk
 from fsm_trader.engine.work import Job
-from fsm_trader.errors import HaltError
 from fsm_trader.market.protocol import MarketFeed
 
 _BOOK = ReadingKey("book")
+_STANDING = ReadingKey("standing")
+# What looks wrong is looked at again after so long, before it is believed.
+_LOOK_AGAIN = timedelta(seconds=5)
+# The day is over and everything is flat by the journal: a broker that does not answer any more ends it too.
+_LAST_LOOKS = 3
+_SECOND = timedelta(seconds=1)
+_AFTER_CLOSE = timedelta(minutes=5)
 _FAILURES_BEFORE_ALARM = 3
-_STUMBLES_MOST = 20
-_LOG = logging.getLogger(__name__)
 # States in which the index is watched; before the market opens and after the end there is nothing to see.
-_WATCHING = frozenset({"HEALTH_CHECK", "TRADING", "UNHEALTHY", "LOGIN_REQUIRED", "HALTED", "SQUARING_OFF"})
+WATCHING = frozenset({"HEALTH_CHECK", "TRADING", "UNHEALTHY", "LOGIN_REQUIRED", "HALTED", "SQUARING_OFF"})
 
 
 class Trader:
@@ -56,24 +62,30 @@ class Trader:
         self._stop: StopAsked | None = None
         self._stops = 0
         self._looked = False
-        self._stumbles = 0
+        self.next_moment = floor.clock.now()
         self.session = SessionDesk(floor)
         self.trades = TradeDesk(floor)
         self.orders = OrderDesk(floor, self.trades)
         self.entries = EntryDesk(floor, self.trades, contracts)
         self.candles = CandleDesk(floor, self.trades, self.entries, seats)
+        self.reconcile = ReconcileDesk(floor, self.trades, contracts)
+        self._is_swept = False
+        self._is_too_late = False
+        self._last_looks = _LAST_LOOKS
 
     @property
     def is_over(self) -> bool:
         """True when the loop may end: the session is closed and flat, or the process was told to stop."""
-        if self._stop is not None and (not self.floor.leaving or self._stops > 1):
+        if self._is_too_late or (self._stop is not None and (not self.floor.leaving or self._stops > 1)):
             return True
         flat = not self.floor.ledger.open_trades
-        return flat and (self.session.is_over or self.floor.leaving)
+        return flat and ((self.session.is_over and self._is_swept) or self.floor.leaving)
 
     @property
     def stop_reason(self) -> str:
         """Why the loop ended, in a word or two."""
+        if self._is_too_late:
+            return "the market closed with a position open"
         return self._stop.why if self._stop is not None else self.floor.ledger.reason or "day over"
 
     def start(self) -> None:
@@ -81,86 +93,106 @@ class Trader:
 
         What a person or a strategy said may have been journaled and not acted on when the last process ended.
         """
+        self._want(_STANDING, self.floor.clock.now())
         self.session.start()
         self._check_all()
 
-    def handle(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:  # noqa: C901 - one flat list of events
         """Take one event.
 
         Raises:
             HaltError: the journal cannot be written, or an invariant is false.
         """
         now = self.floor.clock.now()
+        self._hear(event, now)
         match event:
             case CandlesRead():
                 self._answered(ReadingKey("candles", event.token))
                 self.candles.candles_read(event.token, event.candles, now)
             case PriceRead():
                 self._answered(ReadingKey("price", event.price.token))
-                self.candles.price_read(event.price)
+                self.candles.price_read(event.price, now)
             case BookRead():
                 self._answered(_BOOK)
                 self.orders.book_read(event.book)
+            case StandingRead():
+                self._standing_read(event, now)
             case ReadFailed():
                 self._failed(event)
             case SendAnswered():
                 self.orders.answered(event)
+                if event.sends == 0:
+                    # Refused by us, because the broker holds less than believed: find out what is true.
+                    self._want(_STANDING, now)
             case CancelDone():
                 self.orders.cancel_answered(event)
             case HealthRead():
                 self.session.health_read(event)
             case Asked():
-                self.session.asked(OperatorAsked(event.verb, event.by))
-                self._check_all()
+                self._asked(event)
             case StopAsked():
                 self._stop_asked(event)
             case _:
                 assert_never(event)
 
-    def stumbled(self, error: Exception) -> None:
-        """Take note of a defect of ours: entries stop until a restart, everything else goes on.
+    def _hear(self, event: Event, now: datetime) -> None:
+        """Take note of a whole and good answer of the broker."""
+        is_good = isinstance(event, BookRead | StandingRead) or (isinstance(event, HealthRead) and not event.faults)
+        if is_good:
+            self.floor.broker_heard_at = now
 
-        Raises:
-            HaltError: nothing works any more; a restart from the journal is the better way.
-        """
-        self._stumbles += 1
-        _LOG.error("unexpected error, step %d of at most %d", self._stumbles, _STUMBLES_MOST, exc_info=error)
-        if self._stumbles >= _STUMBLES_MOST:
-            raise HaltError(
-                f"engine: {self._stumbles} steps in a row failed, the last with {type(error).__name__}: {error}; "
-                "expected them to work. This process stops; the journal is whole, and the next start goes on from it."
-            ) from error
-        fault = f"a step failed with {type(error).__name__}: {error}"
-        if fault != self.floor.fault:
-            self.floor.fault = fault
-            self.floor.commit(AlarmRaised(f"{fault}. No entry is taken until a restart; exits go on."))
+    def _standing_read(self, event: StandingRead, now: datetime) -> None:
+        self._answered(_STANDING)
+        self.orders.book_read(event.book)
+        again = self.reconcile.standing_read(event)
+        self._is_swept = self.session.is_over
+        if again:
+            self._want(_STANDING, now + _LOOK_AGAIN)
 
-    def stepped(self) -> None:
-        """Take note that a step worked."""
-        self._stumbles = 0
+    def _asked(self, event: Asked) -> None:
+        if event.request and event.request in self.floor.ledger.requests:
+            return  # It was met before; only its file was left.
+        self.session.asked(OperatorAsked(event.verb, event.by, event.request), fault=event.fault)
+        self._check_all()
 
     def on_time(self, now: datetime) -> None:
         """Do what is due at *now*: session, deadlines, readings."""
         squared_off = now >= self.floor.plan.square_off
-        self.session.on_time(now)
+        self.floor.guard(partial(self.session.on_time, now))
         self.trades.on_time(now)
         if squared_off:
             self._check_all()
+        self._give_up_after_close(now)
         for key in self._polls.take_due(now):
             self.floor.worker.submit(self._job(key))
 
-    def next_moment(self, now: datetime) -> datetime:
-        """Return the next moment anything is due; at most a minute away, at least a moment later than *now*."""
+    def _give_up_after_close(self, now: datetime) -> None:
+        """End the day some minutes after the market closed: no order is taken any more, the next start goes on."""
+        closes_at, ledger = self.floor.plan.closes_at, self.floor.ledger
+        if self._is_too_late or closes_at is None or now < closes_at + _AFTER_CLOSE or not ledger.open_trades:
+            return
+        self._is_too_late = True
+        ids = ", ".join(f"{trade.trade_id} ({trade.held} units)" for trade in ledger.open_trades)
+        self.floor.commit(
+            AlarmRaised(f"the market closed at {closes_at:%H:%M} and {ids} is still open. It needs a person.", level=9)
+        )
+
+    def plan_next(self, now: datetime) -> None:
+        """Set ``next_moment``: when anything is due; at most a minute away, at least a moment later than *now*."""
+        # Should the planning itself fail, the loop comes back in a second and does not spin.
+        self.next_moment = now + _SECOND
         self._wish(now)
         moments = (self.session.next_moment(now), self.trades.next_deadline(), self._polls.next_due())
         soonest = min((moment for moment in moments if moment is not None), default=now + MINUTE)
-        return max(soonest, now + timedelta(milliseconds=1))
+        self.next_moment = max(soonest, now + timedelta(milliseconds=1))
 
     def _wish(self, now: datetime) -> None:
         settings = self.floor.settings
-        if self.session.state in _WATCHING:
+        if self.session.state in WATCHING:
             index = ReadingKey("candles", settings.market.underlying.token)
             self._want(index, self._next_candle(now))
+        is_last = self.session.is_over and self._last_looks == _LAST_LOOKS
+        self._want(_STANDING, now if is_last else next_on_grid(now, settings.broker.reconcile_interval))
         for trade in self.floor.ledger.open_trades:
             if trade.held > 0:
                 token = trade.contract.token
@@ -185,6 +217,8 @@ class Trader:
         match key.what:
             case "book":
                 return effects.read_book()
+            case "standing":
+                return effects.read_standing()
             case "price":
                 return effects.read_price(key.token)
             case _:
@@ -200,6 +234,9 @@ class Trader:
         count = self._failures[key] = self._failures.get(key, 0) + 1
         if event.login_required:
             self.session.health_read(HealthRead((event.why,), login_required=True))
+        if key == _STANDING and self.session.is_over:
+            self._last_looks -= 1
+            self._is_swept = self._last_looks <= 0
         if count == _FAILURES_BEFORE_ALARM:
             of = f" of instrument {event.token}" if event.token else ""
             self.floor.commit(
@@ -209,9 +246,8 @@ class Trader:
     def _check_all(self) -> None:
         """Let every trade look at facts that are not its own: the hour, a person's word."""
         for trade in self.floor.ledger.open_trades:
-            machine = self.floor.machine_of(trade.machine)
-            if machine.handles(trade.state, "check") and not _is_leaving(trade):
-                self.trades.step(trade, "check")
+            if not _is_leaving(trade):
+                self.floor.guard(partial(self.trades.check, trade), of=trade.trade_id)
 
     def _stop_asked(self, event: StopAsked) -> None:
         self._stop = event

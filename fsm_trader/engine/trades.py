@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import msgspec
 
@@ -26,7 +27,7 @@ from fsm_trader.core.tags import TagParts, make_tag, owner_of
 from fsm_trader.core.trades import Trade, TradeOrder, apply
 from fsm_trader.engine.floor import Floor
 from fsm_trader.engine.work import Job
-from fsm_trader.errors import HaltError
+from fsm_trader.errors import StuckTradeError
 from fsm_trader.machines.run import Machine, Step
 from fsm_trader.machines.spec import PolicySpec
 
@@ -56,12 +57,13 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Effort(msgspec.Struct):
-    """What one step comes to: rows to commit, jobs to start after that."""
+    """What one step comes to: rows to commit, then jobs to start; *tags* are of the orders those jobs send."""
 
     trade: Trade
     now: datetime
-    records: list[Record]
-    jobs: list[Job]
+    records: list[Record] = msgspec.field(default_factory=list)
+    jobs: list[Job] = msgspec.field(default_factory=list)
+    tags: list[str] = msgspec.field(default_factory=list)
 
     def note(self, record: Record) -> None:
         """Add a row and fold it in at once, so that what follows sees it."""
@@ -77,6 +79,7 @@ class TradeDesk:
         self._owner = owner_of(floor.settings.session.name)
         self._snoozed: dict[str, datetime] = {}
         self._sending: set[str] = set()
+        self._began = floor.clock.now()
         self._actions: dict[str, Callable[[Effort, str, PolicySpec | None], None]] = {
             "place_entry": self._place_entry,
             "place_exit": self._place_exit,
@@ -100,7 +103,7 @@ class TradeDesk:
         Raises:
             HaltError: the journal cannot be written; nothing was sent.
         """
-        effort = Effort(trade, self._floor.clock.now(), [], [])
+        effort = Effort(trade, self._floor.clock.now())
         for record in news:
             effort.note(record)
         machine = self._floor.machine_of(trade.machine)
@@ -112,19 +115,42 @@ class TradeDesk:
             if step is None or not step.entered or not machine.handles(step.dest, "check"):
                 return
             # A state that was just entered may have its end already behind it: a stop passed, the square-off due.
-            effort = Effort(self._floor.ledger.trades[trade.trade_id], self._floor.clock.now(), [], [])
+            effort = Effort(self._floor.ledger.trades[trade.trade_id], self._floor.clock.now())
             step = self._fire(effort, machine, "check", Seen())
             self._carry_out(effort)
+
+    def check(self, trade: Trade) -> None:
+        """Let a trade look at facts that are not its own, where its state listens to that."""
+        if self._floor.machine_of(trade.machine).handles(trade.state, "check"):
+            self.step(trade, "check")
 
     def open(self, first: Record, trade: Trade) -> bool:
         """Open a trade: its first row, the transition out of IDLE and the entry's intent are one commit.
 
         False when the definition's guards let nothing out of IDLE; then nothing was committed.
         """
-        effort = Effort(trade, self._floor.clock.now(), [first], [])
+        effort = Effort(trade, self._floor.clock.now(), [first])
         if self._fire(effort, self._floor.machine_of(trade.machine), "enter", Seen()) is None:
             return False
         self._carry_out(effort)
+        return True
+
+    def adopt(self, first: Record, trade: Trade, news: tuple[Record, ...]) -> bool:
+        """Open a trade for an order that exists already, and lead it out.
+
+        False when the definition knows no ``adopt``; then nothing was committed.
+        """
+        machine = self._floor.machine_of(trade.machine)
+        effort = Effort(trade, self._floor.clock.now(), [first])
+        for record in news:
+            effort.note(record)
+        if self._fire(effort, machine, "adopt", Seen()) is None:
+            return False
+        self._carry_out(effort)
+        for trigger in ("entry_update", "check"):
+            current = self._floor.ledger.trades[trade.trade_id]
+            if machine.handles(current.state, trigger):
+                self.step(current, trigger)
         return True
 
     def on_time(self, now: datetime) -> None:
@@ -133,10 +159,10 @@ class TradeDesk:
             due = self._due(trade)
             if trade.deadline is None or due is None or due > now:
                 continue
-            self.step(trade, trade.deadline.trigger)
+            self._floor.guard(partial(self.step, trade, trade.deadline.trigger), of=trade.trade_id)
             after = self._floor.ledger.trades[trade.trade_id]
             if after.deadline == trade.deadline:
-                # No transition answered: the definition has nothing for this case, so it is asked again in a while.
+                # No transition answered, or the step failed: it is asked again in a while, and nothing waits for it.
                 self._snoozed[trade.trade_id] = now + self._floor.settings.broker.exit_timeout
 
     def answered(self, tag: str) -> None:
@@ -161,6 +187,7 @@ class TradeDesk:
         """Commit, then act: nothing leaves before its intent is durable (I1)."""
         if effort.records:
             self._floor.commit(*effort.records)
+        self._sending.update(effort.tags)
         for job in effort.jobs:
             self._floor.worker.submit(job)
 
@@ -187,7 +214,7 @@ class TradeDesk:
                 dest=step.dest,
                 reason=step.reason,
                 deadline=self._deadline(effort, machine, step),
-                price_paise=seen.last if seen.last is not None else seen.low,
+                price_paise=_decisive(trade, seen),
             )
         )
         for action in step.actions:
@@ -253,15 +280,17 @@ class TradeDesk:
         )
         checked = _policy(action, policy)
         effort.note(OrderIntended(trade.trade_id, role, attempt, request, checked.name))
-        effort.jobs.append(self._floor.effects.send(trade.trade_id, request, checked))
-        self._sending.add(request.tag)
+        # The first exit of a trade this process has followed from its entry goes out at once; later ones look first.
+        look_first = role is Role.EXIT and (attempt > 1 or trade.opened_at < self._began)
+        effort.jobs.append(self._floor.effects.send(trade.trade_id, request, checked, look_first=look_first))
+        effort.tags.append(request.tag)
 
     def _tag(self, trade: Trade, role: Role, attempt: int) -> str:
         day = datetime.fromisoformat(trade.session[:10]).date()
         try:
             return make_tag(TagParts(day, trade.number, role, attempt, self._owner))
         except ValueError as error:
-            raise HaltError(
+            raise StuckTradeError(
                 f"trade {trade.trade_id}: {error}. No further {role} order of it can be told apart from the others, so "
                 f"none is sent; {trade.held} units are held and need a person."
             ) from error
@@ -315,6 +344,15 @@ def _exit_said(ledger: Ledger, trade: Trade) -> bool:
     """
     said = ledger.exits_said.get(trade.strategy)
     return said is not None and said > trade.candle_start
+
+
+def _decisive(trade: Trade, seen: Seen) -> Paise | None:
+    """Return the price a decision was made on: of a candle, the extreme that reached a level."""
+    if seen.low is not None and trade.stop_paise is not None and seen.low <= trade.stop_paise:
+        return seen.low
+    if seen.high is not None and trade.target_paise is not None and seen.high >= trade.target_paise:
+        return seen.high
+    return seen.last
 
 
 def _paced(length: timedelta, exits_sent: int) -> timedelta:

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from fsm_trader.core.records import Entry, decode
 from fsm_trader.errors import SetupError, VerificationError
-from fsm_trader.journal import tables
-from fsm_trader.journal.chain import GENESIS, Row, row_hash
-from fsm_trader.journal.store import file_of
+from fsm_trader.journal import look_up, tables
+from fsm_trader.journal.anchor import Anchored, damage_of, missing, read_anchor
+from fsm_trader.journal.chain import GENESIS, Row, row_hash, stamp
+from fsm_trader.journal.store import file_of, words_of
 
 _BATCH = 1000
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_Columns = tuple[int, str, str, str | None, str, str, str]
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What a verification found: rows read, the head's hash, and the first bad row in words (None: all is well)."""
+    """What a verification found: rows read, the head's hash, and the first bad row in words (None: all is well).
+
+    *note* says what could not be checked.
+    """
 
     rows: int
     head: str
     fault: str | None = None
     bad_seq: int | None = None
+    note: str = ""
 
 
 class JournalReader:
@@ -38,7 +45,7 @@ class JournalReader:
     """
 
     def __init__(self, url: str) -> None:
-        file = file_of(url)
+        file = self._file = file_of(url)
         self._where = str(file or url.partition("://")[0])
         if file is not None and not file.is_file():
             raise SetupError.at(str(file), "no journal here yet; expected the file a run writes")
@@ -81,31 +88,110 @@ class JournalReader:
             query = query.where(columns.trade_id == trade_id)
         if session is not None:
             query = query.where(columns.session == session)
-        while True:
-            batch = self._fetch(query.where(columns.seq > after), after)
+        for batch in self._batches(query, after, batch_size):
             for row in batch:
-                yield Row(*tuple(row))
-            if len(batch) < batch_size:
-                return
-            after = batch[-1].seq
-
-    def _fetch(self, query: Select[Any], after: int) -> Sequence[Any]:
-        try:
-            with self._connection.begin():
-                return self._connection.execute(query).fetchall()
-        except DBAPIError as error:
-            raise VerificationError(
-                f"journal {self._where}: the file is damaged after row {after}: {error.orig}; reading stops here"
-            ) from error
+                yield Row(*row)
 
     def entries(self, *, after: int = 0) -> Iterator[Entry]:
-        """Yield decoded entries in order.
+        """Yield decoded entries in order, unchecked.
 
         Raises:
             VerificationError: a row cannot be read, or not as a record.
         """
         for row in self.rows(after=after):
             yield entry_of(row)
+
+    def checked(self, *, after: int = 0, head: str = GENESIS) -> Iterator[Entry]:
+        """Yield decoded entries in order, each once it was held against its hash: what a position is managed from.
+
+        Args:
+            after: the row that those begin after.
+            head: that row's hash.
+
+        Raises:
+            VerificationError: a row is missing, does not fit its hash, or cannot be read; none after it is yielded.
+        """
+        at, moment = stamp(_NEVER), _NEVER
+        for batch in self._batches(select(tables.events).order_by(tables.events.c.seq).limit(_BATCH), after, _BATCH):
+            for row in batch:
+                after += 1
+                if row[0] != after or row_hash(head, row[:6]) != row[6]:
+                    raise self._untrue(_fault_of(Row(*row), after, head))
+                head = row[6]
+                try:
+                    if row[1] != at:
+                        # Rows of one commit, which share their moment.
+                        at, moment = row[1], datetime.fromisoformat(row[1])
+                    record = decode(row[5])
+                except (msgspec.MsgspecError, ValueError) as error:
+                    raise _unreadable(Row(*row), error) from error
+                yield Entry(after, moment, row[2], record)
+
+    def checked_trade(self, trade_id: str, *, before: int, rows: int) -> Iterator[Entry]:
+        """Yield a trade's decoded entries before a row, each once it was held against its hash and the one before it.
+
+        What stands between them is not read; that none of them is missing the number of *rows* tells.
+
+        Raises:
+            VerificationError: a row does not fit, cannot be read, or there are not as many as there were.
+        """
+        mine, previous = tables.events, tables.events.alias("previous")
+        query = (
+            select(*mine.c, previous.c.hash)
+            .join(previous, previous.c.seq == mine.c.seq - 1, isouter=True)
+            .where(mine.c.trade_id == trade_id, mine.c.seq < before)
+            .order_by(mine.c.seq)
+        )
+        found = self._fetch(query, 0)
+        if len(found) != rows:
+            raise self._untrue(f"trade {trade_id} has {len(found)} rows before row {before}; expected {rows}")
+        for columns in found:
+            row, head = Row(*columns[:7]), columns[7] or GENESIS
+            if row_hash(head, columns[:6]) != row.hash:
+                raise self._untrue(_fault_of(row, row.seq, head))
+            yield entry_of(row)
+
+    def newest_session(self) -> tuple[Entry, str] | None:
+        """Return the row that begins the newest session and the hash before it; None in a journal without rows.
+
+        Raises:
+            VerificationError: it does not fit its hash, or cannot be read.
+        """
+        first = look_up.first_of_newest_session(self._connection)
+        if first is None:
+            return None
+        head = GENESIS if first == 1 else look_up.hash_of(self._connection, first - 1)
+        if head is None:
+            raise self._untrue(f"row {first - 1} is missing")
+        return next(self.checked(after=first - 1, head=head)), head
+
+    def _batches(self, query: Select[Any], after: int, batch_size: int) -> Iterator[Sequence[_Columns]]:
+        query = query.where(tables.events.c.seq > bindparam("after"))
+        while True:
+            batch = self._fetch(query, after)
+            yield batch
+            if len(batch) < batch_size:
+                return
+            after = batch[-1][0]
+
+    def _fetch(self, query: Select[Any], after: int) -> Sequence[Any]:
+        try:
+            with self._connection.begin():
+                found = self._connection.execute(query, {"after": after})
+                # Plain tuples, as the driver has them: SQLAlchemy's rows take as long again.
+                rows: Sequence[Any] = found.cursor.fetchall()
+                found.close()
+                return rows
+        except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
+            raise VerificationError(
+                f"journal {self._where}: the file is damaged after row {after}: {words_of(error)}; reading stops here"
+            ) from error
+
+    def _untrue(self, fault: str) -> VerificationError:
+        return VerificationError(
+            f"journal {self._where}: {fault}. Nothing was done: no position is managed from rows that may be false. "
+            "Keep the file as it is; docs/reference/journal.md says how to go on."
+        )
 
     def last_session(self) -> str | None:
         """Return the session of the newest row, None when the journal is empty."""
@@ -114,6 +200,13 @@ class JournalReader:
             found: str | None = self._connection.execute(query).scalar_one_or_none()
         return found
 
+    def newest(self) -> int:
+        """Return the number of the newest row, 0 when the journal is empty."""
+        query = select(tables.events.c.seq).order_by(tables.events.c.seq.desc()).limit(1)
+        with self._connection.begin():
+            found: int | None = self._connection.execute(query).scalar_one_or_none()
+        return found or 0
+
     def definitions(self) -> dict[str, str]:
         """Return every kept machine definition: digest to text."""
         with self._connection.begin():
@@ -121,25 +214,46 @@ class JournalReader:
         return {str(digest): str(text) for digest, text in found}
 
     def verify(self) -> Verified:
-        """Recompute the whole chain and stop at the first row that does not fit."""
+        """Recompute the whole chain, stop at the first row that does not fit, and hold the end against the anchor.
+
+        A copy without its anchor verifies, with a note: it may be a copy of a part.
+        """
         try:
-            return self._verify(Verified(0, GENESIS), batch_size=_BATCH)
+            # Before the rows: a writer that goes on meanwhile can only add some.
+            anchored = None if self._file is None else read_anchor(self._file)
+        except VerificationError as error:
+            found = self._verify_chain()
+            return found if found.fault is not None else msgspec.structs.replace(found, fault=str(error))
+        found = self._verify_chain()
+        if self._file is None or found.fault is not None:
+            return found
+        head = Anchored(found.rows, found.head)
+        if anchored is None:
+            return msgspec.structs.replace(found, note=missing(self._file, head)) if head.seq else found
+        damage = damage_of(self._file, anchored, head, lambda seq: look_up.hash_of(self._connection, seq))
+        return msgspec.structs.replace(found, fault=damage or None)
+
+    def _verify_chain(self) -> Verified:
+        try:
+            return self._verify_in_batches(_BATCH)
         except VerificationError:
             # One unreadable row hides its whole batch: read one by one, to name it.
-            return self._verify(Verified(0, GENESIS), batch_size=1)
+            return self._verify_in_batches(1)
 
-    def _verify(self, good: Verified, *, batch_size: int) -> Verified:
+    def _verify_in_batches(self, batch_size: int) -> Verified:
+        seq, head = 0, GENESIS
+        query = select(tables.events).order_by(tables.events.c.seq).limit(batch_size)
         try:
-            for row in self.rows(after=good.rows, batch_size=batch_size):
-                fault = _fault_of(row, good.rows + 1, good.head)
-                if fault is not None:
-                    return Verified(good.rows, good.head, fault, row.seq)
-                good = Verified(row.seq, row.hash)
+            for batch in self._batches(query, 0, batch_size):
+                for row in batch:
+                    if row[0] != seq + 1 or row_hash(head, row[:6]) != row[6]:
+                        return Verified(seq, head, _fault_of(Row(*row), seq + 1, head), row[0])
+                    seq, head = row[0], row[6]
         except VerificationError as error:
             if batch_size == 1:
-                return Verified(good.rows, good.head, str(error), good.rows + 1)
+                return Verified(seq, head, str(error), seq + 1)
             raise
-        return good
+        return Verified(seq, head)
 
 
 def entry_of(row: Row) -> Entry:
@@ -151,13 +265,15 @@ def entry_of(row: Row) -> Entry:
     try:
         return Entry(row.seq, datetime.fromisoformat(row.at), row.session, decode(row.body))
     except (msgspec.MsgspecError, ValueError) as error:
-        raise VerificationError(f"journal row {row.seq}: {error}; expected a record of kind {row.kind}") from error
+        raise _unreadable(row, error) from error
 
 
-def _fault_of(row: Row, expected_seq: int, head: str) -> str | None:
+def _unreadable(row: Row, error: Exception) -> VerificationError:
+    return VerificationError(f"journal row {row.seq}: {error}; expected a record of kind {row.kind}")
+
+
+def _fault_of(row: Row, expected_seq: int, head: str) -> str:
     if row.seq != expected_seq:
         return f"row {row.seq} where row {expected_seq} was expected: rows are missing"
     computed = row_hash(head, (row.seq, row.at, row.session, row.trade_id, row.kind, row.body))
-    if computed != row.hash:
-        return f"row {row.seq} ({row.kind} at {row.at}): its hash is {row.hash[:12]}, its contents give {computed[:12]}"
-    return None
+    return f"row {row.seq} ({row.kind} at {row.at}): its hash is {row.hash[:12]}, its contents give {computed[:12]}"

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import Connection, insert, inspect, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from fsm_trader.core.records import Entry, Record, encode, kind_of, trade_of
-from fsm_trader.errors import HaltError, SetupError
-from fsm_trader.journal import tables
+from fsm_trader.errors import HaltError, SetupError, VerificationError
+from fsm_trader.journal import look_up, tables
+from fsm_trader.journal.anchor import Anchor, Anchored, damage_of, missing, read_anchor
 from fsm_trader.journal.chain import GENESIS, row_hash, stamp
+from fsm_trader.journal.look_up import DaySoFar
+from fsm_trader.journal.place import Place
 
 _LOG = logging.getLogger(__name__)
 _COLUMNS = ("seq", "at", "session", "trade_id", "kind", "body", "hash")
@@ -36,12 +39,22 @@ class JournalStore:
 
     Args:
         url: SQLAlchemy URL; a SQLite file's folder is made when it is missing.
+        lock: the lock file that makes this process the one writer, watched along with the journal's own files.
+
+    Attributes:
+        damage: what the anchor says against this journal, in words; empty when they agree. Committed rows may be gone.
+        on_trouble: told in words when the journal goes on, though no longer as safely as promised. It must not raise.
 
     Raises:
         SetupError: the file cannot be opened, is not a journal, or was written by a newer version.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lock: Path | None = None) -> None:
+        self.damage: tuple[str, ...] = ()
+        self.on_trouble: Callable[[str], None] = _LOG.error
+        self._anchor: Anchor | None = None
+        self._is_anchor_behind = False
+        self._place = Place()
         self._where = str(file_of(url) or make_url(url).render_as_string(hide_password=True))
         with ExitStack() as undo:
             try:
@@ -52,8 +65,15 @@ class JournalStore:
                 self._connection = undo.enter_context(self._engine.connect())
                 _prepare(self._connection, self._where)
                 self._seq, self._head = _head(self._connection)
+                if file is not None:
+                    # The transaction that read the head has made the log; it stays until the last connection closes.
+                    for path in (file, file.with_name(file.name + "-wal"), *([] if lock is None else [lock])):
+                        self._place.watch(path)
+                    self.damage = self._damage(file)
+                    # Where rows may be gone nothing is claimed before the first commit has told so.
+                    self._anchor = Anchor(file, None if self.damage else Anchored(*self.head))
             except (DBAPIError, sqlite3.Error, OSError) as error:
-                raise SetupError.at(self._where, f"cannot be opened as a journal: {_words(error)}") from error
+                raise SetupError.at(self._where, f"cannot be opened as a journal: {words_of(error)}") from error
             undo.pop_all()
         # Compiled once: the insert is the hot path of every transition.
         self._insert = str(insert(tables.events).values(dict.fromkeys(_COLUMNS)).compile(self._engine))
@@ -77,17 +97,19 @@ class JournalStore:
             columns = (seq, moment, session, trade_of(record), kind_of(record), encode(record))
             head = row_hash(head, columns)
             rows.append((*columns, head))
+        self._refuse_lost()
         try:
             with self._connection.begin():
                 self._write(rows)
         except (DBAPIError, self._driver_error) as error:
             self._let_go()
             raise HaltError(
-                f"journal {self._where}: rows {self._seq + 1} to {seq} could not be written: {_words(error)}. "
+                f"journal {self._where}: rows {self._seq + 1} to {seq} could not be written: {words_of(error)}. "
                 "Nothing of this step is in the journal and nothing of it was sent."
             ) from error
         first = self._seq + 1
         self._seq, self._head = seq, head
+        self._note()
         return tuple(Entry(first + place, at, session, record) for place, record in enumerate(records))
 
     def define(self, digest: str, name: str, text: str) -> None:
@@ -104,7 +126,7 @@ class JournalStore:
         except DBAPIError as error:
             self._let_go()
             raise HaltError(
-                f"journal {self._where}: the definition of machine {name} could not be written: {_words(error)}. "
+                f"journal {self._where}: the definition of machine {name} could not be written: {words_of(error)}. "
                 "No trade is opened under a definition that is not kept."
             ) from error
 
@@ -115,12 +137,73 @@ class JournalStore:
             found: str | None = self._connection.execute(query).scalar_one_or_none()
         return found
 
+    def day_so_far(self, day: date) -> DaySoFar:
+        """Return what the journal has of a trading day."""
+        return look_up.day_so_far(self._connection, day)
+
+    def count_of(self, trade_id: str) -> int:
+        """Return how many rows a trade has."""
+        return look_up.count_of(self._connection, trade_id)
+
+    def check(self, at: datetime) -> None:
+        """Prove that the journal can be written, durably: ``checked`` in its table ``meta`` becomes *at*.
+
+        Raises:
+            HaltError: it cannot.
+        """
+        self._refuse_lost()
+        key, value = tables.meta.c.key, stamp(at)
+        try:
+            with self._connection.begin():
+                done = self._connection.execute(update(tables.meta).where(key == "checked").values(value=value))
+                if done.rowcount == 0:
+                    self._connection.execute(insert(tables.meta).values(key="checked", value=value))
+        except (DBAPIError, self._driver_error) as error:
+            self._let_go()
+            raise HaltError(
+                f"journal {self._where}: cannot be written: {words_of(error)}; expected to write it at any time. "
+                "Nothing of it changed."
+            ) from error
+
     def close(self) -> None:
         """Let go of the file; a checkpoint leaves everything in the main file."""
         if self._engine.dialect.name == "sqlite":
             self._checkpoint()
         self._connection.close()
         self._engine.dispose()
+        if self._anchor is not None:
+            self._anchor.close()
+
+    def _damage(self, file: Path) -> tuple[str, ...]:
+        head = Anchored(*self.head)
+        try:
+            anchored = read_anchor(file)
+        except VerificationError as error:
+            return (str(error),)
+        if anchored is None:
+            return (missing(file, head),) if head.seq else ()
+        found = damage_of(file, anchored, head, lambda seq: look_up.hash_of(self._connection, seq))
+        return (found,) if found else ()
+
+    def _refuse_lost(self) -> None:
+        if fault := self._place.fault():
+            raise HaltError(
+                f"journal {self._where}: {fault}; expected the files this process opened. It is not the one writer any "
+                "more and stops. Nothing of this step was written and nothing of it was sent."
+            )
+
+    def _note(self) -> None:
+        if self._anchor is None:
+            return
+        try:
+            self._anchor.note(self._seq, self._head)
+        except OSError as error:
+            if not self._is_anchor_behind:
+                self.on_trouble(
+                    f"journal {self._where}: its anchor cannot be written: {error}. Rows that get lost from here on "
+                    "would not be missed."
+                )
+            self._is_anchor_behind = True
 
     def _checkpoint(self) -> None:
         try:
@@ -174,7 +257,7 @@ def _head(connection: Connection) -> tuple[int, str]:
     return (0, GENESIS) if row is None else (row.seq, row.hash)
 
 
-def _words(error: Exception) -> str:
-    # SQLAlchemy's own text carries the statement and its values; the driver's words alone are for people.
+def words_of(error: Exception) -> str:
+    """Return what the driver says: SQLAlchemy's own text carries the statement and its values."""
     origin = getattr(error, "orig", None)
     return str(origin if origin is not None else error)

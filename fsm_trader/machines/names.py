@@ -31,6 +31,10 @@ def _held_too_long(facts: TradeFacts) -> bool:
     return until is not None and facts.now >= until
 
 
+def _is_adopted(facts: TradeFacts) -> bool:
+    return facts.trade.is_adopted
+
+
 def _entry_done(facts: TradeFacts) -> bool:
     order = facts.trade.last_order(Role.ENTRY)
     return order is not None and order.is_settled
@@ -96,6 +100,7 @@ TRADE_GUARDS: Mapping[str, Callable[[TradeFacts], bool]] = MappingProxyType(
         "exit_cancelled": _exit_cancelled,
         "exit_rejected": _exit_rejected,
         "is_flat": _is_flat,
+        "is_adopted": _is_adopted,
     }
 )
 
@@ -117,6 +122,8 @@ SESSION_GUARDS: Mapping[str, Callable[[SessionFacts], bool]] = MappingProxyType(
 
 # What the engine fires. A definition that names another trigger waits for something that never comes.
 TRADE_TRIGGERS: tuple[str, ...] = (
+    "adopt",  # an order of ours turned up under no open trade (I11)
+    "position_gone",  # the broker holds nothing of this trade any more, by no order of ours
     "enter",  # a signal was taken and every risk limit allows it
     "entry_update",  # the book told something new of the entry order
     "entry_refused",  # sending it was refused: proved that no order exists

@@ -82,16 +82,22 @@ def _check_route(move: Move, found: Findings) -> None:
     allowed = _MAY_FOLLOW.get(move.source)
     if allowed is None:
         return
-    if move.leaves and move.dest not in allowed:
+    if move.leaves and move.dest not in allowed and not _is_seen_gone(move):
         found.add(
             move.transition.where,
             f"{move.named} is refused: {_WHY_NOT[move.source]}; only {', '.join(allowed)} may follow {move.source}",
         )
-    if move.source == "IDLE" and (move.trigger != "enter" or not move.leaves):
+    if move.source == "IDLE" and (move.trigger not in ("enter", "adopt") or not move.leaves):
         found.add(
             move.transition.where,
-            f"{move.named} is refused: only `enter` may act in IDLE, because only it was held against the risk limits",
+            f"{move.named} is refused: only `enter` may act in IDLE, because only it was held against the risk limits, "
+            "and `adopt`, because its order exists already",
         )
+
+
+def _is_seen_gone(move: Move) -> bool:
+    # The one way to CLOSED without an exit of ours: the broker was seen to hold nothing any more (I4).
+    return (move.source, move.trigger, move.dest) == ("ACTIVE", "position_gone", "CLOSED")
 
 
 def _check_outcome(move: Move, found: Findings) -> None:
@@ -118,7 +124,9 @@ def _check_orders(move: Move, found: Findings) -> None:
         found.add(where, f"{move.named} places {', '.join(actions)}; at most one order leaves in one step (I2)")
     if "place_entry" in actions and move.source != "IDLE":
         found.add(where, f"{move.named} places an entry outside of IDLE; an entry is never sent twice (I6)")
-    if move.source == "IDLE" and move.leaves and "place_entry" not in actions:
+    if move.trigger == "adopt" and "place_entry" in actions:
+        found.add(where, f"{move.named} places an entry beside the order it adopts; at most one entry a trade (I2)")
+    if move.source == "IDLE" and move.trigger == "enter" and move.leaves and "place_entry" not in actions:
         found.add(where, f"{move.named} does not place the entry; the trade would wait for an order nobody sent")
     if move.dest == "ACTIVE" and (move.leaves or move.transition.dest is not None) and "set_levels" not in actions:
         found.add(where, f"{move.named} does not set_levels; the position would have no stop")

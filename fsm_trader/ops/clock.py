@@ -20,6 +20,11 @@ LONGEST_WAIT_S = 1.0
 OnAdvance = Callable[[datetime], None]
 
 
+def real_s() -> float:
+    """Return real seconds that only go forward: for what is about this machine and not about the session's time."""
+    return time.monotonic()
+
+
 class SystemClock:
     """The machine's wall clock, shown in one time zone.
 

@@ -1,6 +1,7 @@
 """The log of a run: console and rotating file, stamped with the session's time. It is no record: that is the journal.
 
-A log that cannot be written never stops trading: lost lines are counted and said once.
+A log that cannot be written never stops trading: lost lines are counted and said once. What goes to standard error goes
+through a printer, so that a reader who is slow or asleep delays nobody.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ import json
 import logging
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import datetime
 from logging.handlers import RotatingFileHandler
-from typing import TextIO
 
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.settings import LogSettings
 from fsm_trader.errors import SetupError
+from fsm_trader.ops.printer import Outlet, Printer, Stream
 
 ROOT_LOGGER = "fsm_trader"
 _FORMAT = "%(clock_time)s %(levelname)-8s %(module)s:%(lineno)d %(message)s"
@@ -48,23 +49,26 @@ class _OneLine(logging.Formatter):
 
 
 class _Unfailing(logging.Handler):
-    """A handler whose failures are counted; the first is said on standard error, the rest are silent."""
+    """A handler whose failures are counted; the first is said on standard error, the rest are silent.
+
+    Attributes:
+        say: takes that one line without waiting.
+    """
 
     lost_lines = 0
     place = ""
+    say: Callable[[str], None]
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name logging calls
         self.lost_lines += 1
-        if self.lost_lines > 1 or sys.stderr is None:
+        if self.lost_lines > 1:
             return
         error = sys.exception()
         what = f"{type(error).__name__}: {error}"
-        # Where standard error is gone as well there is nobody left to tell, and trading goes on.
-        with suppress(OSError, ValueError):
-            sys.stderr.write(
-                f"log {self.place}: {what}; the line {record.module}:{record.lineno} is lost; "
-                "trading goes on, further lost lines are only counted\n"
-            )
+        self.say(
+            f"log {self.place}: {what}; the line {record.module}:{record.lineno} is lost; "
+            "trading goes on, further lost lines are only counted\n"
+        )
 
     def close(self) -> None:
         try:
@@ -74,11 +78,39 @@ class _Unfailing(logging.Handler):
 
 
 class _File(_Unfailing, RotatingFileHandler):
-    pass
+    """Writes where it is called: a disk answers.
+
+    Attributes:
+        trouble: standard error, which is let go last.
+    """
+
+    trouble: Printer | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.trouble is not None:
+            self.trouble.close()
 
 
-class _Console(_Unfailing, logging.StreamHandler[TextIO]):
-    pass
+class _Console(_Unfailing):
+    """Hands each line to a printer, which may lose it and counts that."""
+
+    def __init__(self, printer: Printer) -> None:
+        super().__init__()
+        self._printer = printer
+        self._lost_there = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._printer.print(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001 - as in every handler of logging: the line is lost and counted, the caller goes on
+            self.handleError(record)
+
+    def close(self) -> None:
+        super().close()
+        lost_there = self._printer.close()
+        self.lost_lines += lost_there - self._lost_there
+        self._lost_there = lost_there
 
 
 class Logs:
@@ -89,16 +121,19 @@ class Logs:
 
     @property
     def lost_lines(self) -> int:
-        """Lines that could not be written, console and file together."""
+        """Lines that could not be written, console and file together; whole once the log is closed."""
         return sum(handler.lost_lines for handler in self._handlers)
 
     def close(self) -> None:
-        """Take the handlers off the logger and close them; closing again changes nothing."""
+        """Take the handlers off the logger and close them; closing again changes nothing.
+
+        Lines that still wait for the console get 2 s without progress, 10 s at most; the file says how many were lost.
+        """
         _remove(self._handlers)
 
 
 def setup_logging(
-    settings: LogSettings, *, clock: Clock, console_level: str | None = "INFO", stream: TextIO | None = None
+    settings: LogSettings, *, clock: Clock, console_level: str | None = "INFO", stream: Stream | None = None
 ) -> Logs:
     """Send what the package logs to the console and to a file that is appended to and rotated.
 
@@ -115,20 +150,35 @@ def setup_logging(
         ValueError: *console_level* is no level.
     """
     logger = logging.getLogger(ROOT_LOGGER)
+    level = None if console_level is None else logging.getLevelNamesMapping().get(console_level)
+    if console_level is not None and level is None:
+        raise ValueError(f"console_level was {console_level!r}; expected a level such as INFO")
+    file = _open_file(settings)
+    _remove([handler for handler in logger.handlers if isinstance(handler, _Unfailing)])
+    errors = file.trouble = Printer(Outlet(sys.stderr))
     handlers: list[_Unfailing] = []
-    if console_level is not None:
-        console = _Console(stream if stream is not None else sys.stderr)
-        console.setLevel(console_level)
+    if level is not None:
+        console = _Console(errors if stream is None else Printer(Outlet(stream)))
+        console.setLevel(level)
         console.place = "console"
         handlers.append(console)
-    handlers.append(_open_file(settings))
-    _remove([handler for handler in logger.handlers if isinstance(handler, _Unfailing)])
+    handlers.append(file)
     for handler in handlers:
+        handler.say = errors.print
         handler.addFilter(_ClockTime(clock))
         handler.setFormatter(_OneLine(_FORMAT))
         logger.addHandler(handler)
     logger.setLevel(min(handler.level for handler in handlers))
     return Logs(tuple(handlers))
+
+
+def prove_log(settings: LogSettings) -> None:
+    """Open the log file as a run will, and close it again.
+
+    Raises:
+        SetupError: the file cannot be opened for writing.
+    """
+    _open_file(settings).close()
 
 
 def step(
@@ -182,8 +232,15 @@ def _open_file(settings: LogSettings) -> _File:
 def _remove(handlers: list[_Unfailing] | tuple[_Unfailing, ...]) -> None:
     logger = logging.getLogger(ROOT_LOGGER)
     for handler in handlers:
+        is_in_use = handler in logger.handlers
         logger.removeHandler(handler)
         handler.close()
+        if is_in_use and isinstance(handler, _Console) and handler.lost_lines:
+            # The file, which is closed after the console, is the place that can still be told.
+            line = (
+                "lines that could not be shown on the console: %d; they were not read in time, or could not be written"
+            )
+            logger.warning(line, handler.lost_lines)
     if not logger.handlers:
         logger.setLevel(logging.NOTSET)
 

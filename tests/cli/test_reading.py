@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fsm_trader.journal.anchor import path_of
 from fsm_trader.journal.chain import GENESIS, row_hash
 
 
@@ -142,6 +143,33 @@ def test_a_verification_for_programs_gives_rows_and_head(played):
     answer = json.loads(said.out)
     assert (said.code, answer["ok"], answer["rows"], answer["fault"]) == (0, True, len(played.entries()), None)
     assert len(answer["head"]) == 64
+    assert answer["note"] == ""
+
+
+def test_rows_that_are_gone_from_the_end_are_found_by_the_anchor(played):
+    with closing(sqlite3.connect(played.journal)) as connection:
+        connection.execute("DROP TRIGGER events_no_delete")
+        connection.execute("DELETE FROM events WHERE seq > 600")
+        connection.commit()
+
+    said = played.do("journal verify")
+
+    assert said.code == 6
+    assert f"{path_of(played.journal)}: {played.journal} had come to row" in said.err
+    assert "and ends with row 600: rows 601 to" in said.err
+    assert "the hashes of its 600 rows fit" in said.err
+
+
+def test_a_copy_without_its_anchor_verifies_with_a_note(played):
+    path_of(played.journal).unlink()
+
+    said = played.do("journal verify")
+    answer = json.loads(played.do("journal verify", "--json").out)
+
+    assert (said.code, said.err) == (0, "")
+    assert f"note: {path_of(played.journal)}: there is no anchor" in said.out
+    assert (answer["ok"], answer["fault"]) == (True, None)
+    assert answer["note"] in said.out
 
 
 def test_a_diagram_is_six_files_that_carry_the_digest(folder):

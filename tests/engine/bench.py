@@ -163,6 +163,7 @@ class Bench:
         self._journal_url = journal_url
         self.journal = TappedJournal(MemoryJournal() if journal_url is None else JournalStore(journal_url))
         self.breaches: list[str] = []
+        self.observers: tuple[Any, ...] = ()
         self.clock = BenchClock(at(start))
         self.pid = itertools.count(1)
         self.settings.broker.paper.book.write_bytes(_empty_book())
@@ -206,7 +207,7 @@ class Bench:
             session_machine=Machine(builtin("session")),
             trade_machine=Machine(spec),
             trade_machines=self._machines(spec, ledger),
-            observers=(self.oracles,),
+            observers=(*self.observers, self.oracles),
         )
         seats = [Seat(each, ScriptedStrategy(self.scripts.get(each.name, {}))) for each in self.strategies]
         self.trader = Trader(self.floor, feed=self.market, contracts=self.contracts, seats=seats)
@@ -235,12 +236,13 @@ class Bench:
         self.clock.plan(at(when), action)
         return self
 
-    def run(self, *, stopped: bool = False, fault: str = "") -> Bench:
+    def run(self, *, stopped: bool = False, fault: str = "", foreign: bool = False) -> Bench:
         """Run the process until its loop ends, and hold what happened against every invariant.
 
         Args:
             stopped: whether the loop may end with a trade open.
             fault: defect the engine is expected to have met.
+            foreign: somebody else trades on the account too, so that what the broker holds at the end is not only ours.
         """
         self.begin()
         try:
@@ -248,10 +250,10 @@ class Bench:
         except NeverEndsError as error:
             open_trades = [(trade.trade_id, trade.state) for trade in self.ledger.open_trades]
             raise AssertionError(f"at {self.clock.now():%H:%M} the loop still runs, open: {open_trades}") from error
-        if not stopped:
+        if not stopped and not foreign:
             self._flat()
         assert self.floor.fault == fault
-        assert self.breaches == []
+        assert self.breaches == [], self.breaches
         return self
 
     def let_pass(self, until: str) -> None:
@@ -310,6 +312,8 @@ class Bench:
             self.breaches.append(f"I5: the day ended with {self.broker.inner._matching.positions()} at the broker")
         for side, role in ((Side.BUY, Role.ENTRY), (Side.SELL, Role.EXIT)):
             known = sum(trade.filled(role) for trade in self.trades)
+            if role is Role.EXIT:
+                known += sum(trade.sold_outside for trade in self.trades)
             if known != sum(fill.quantity for fill in self.fills(side)):
                 self.breaches.append(f"I4: the journal knows {known} units of {side}, the broker others")
 

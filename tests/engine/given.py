@@ -115,6 +115,7 @@ def settings_of(
         "exit_timeout": timedelta(seconds=10),
         "settle": timedelta(seconds=90),
         "order_poll_interval": timedelta(seconds=1),
+        "reconcile_interval": timedelta(minutes=1),
     }
     return Settings(
         source=folder / "session.yaml",

@@ -97,8 +97,8 @@ class ScriptedMarket:
 
     def price(self, token: int, now: datetime) -> PriceSeen | None:
         self._answer(token, now)
-        when, last = self._standing(token, now)
-        return PriceSeen(token, Paise(last), when)
+        # It trades on and on at the price that stands; a test of old prices stamps them itself.
+        return PriceSeen(token, Paise(self._standing(token, now)[1]), now)
 
     def contracts(self, name: str, day: date) -> tuple[OptionContract, ...]:
         return CONTRACTS

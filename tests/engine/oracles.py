@@ -39,7 +39,6 @@ _COMPARED = (
     "orders_today",
     "trades_today",
     "order_times",
-    "session_counts",
 )
 
 
@@ -129,7 +128,12 @@ class WatchedBroker:
             self._breaches.append(f"I2: {role} order {request.tag} sent while another one of its trade is working")
         if role is Role.ENTRY and ours:
             self._breaches.append(f"I6: entry {request.tag} sent although the book holds an order of its trade")
-        if request.side is Side.SELL:
+        if request.side is Side.SELL and not ours:
+            # An adopted order keeps its old tag, so the net position alone tells what there is to sell.
+            net = sum(each.quantity for each in self.inner._matching.positions() if _is_of(each, request))
+            if request.quantity > net:
+                self._breaches.append(f"I3: {request.tag} sells {request.quantity} of {net} held")
+        elif request.side is Side.SELL:
             bought = sum(row.filled_quantity for row in ours if row.side is Side.BUY)
             sold = sum(row.filled_quantity for row in ours if row.side is Side.SELL)
             if request.quantity > bought - sold:
@@ -163,7 +167,7 @@ class Oracles:
 
     def waiting(self, trader: Trader, now: datetime, moment: datetime) -> None:
         """I5: while a trade is open the loop comes back for it, by a deadline or a reading."""
-        wishes = set(trader._polls._due) | trader._polls._under_way
+        wishes = set(trader._polls._due) | set(trader._polls._under_way)
         for trade in trader.floor.ledger.open_trades:
             watched = trade.deadline is not None or ReadingKey("price", trade.contract.token) in wishes
             if not watched or moment > now + timedelta(minutes=1):
@@ -197,6 +201,10 @@ class Oracles:
 def _trade_key(tag: str | None) -> tuple[object, ...] | None:
     parts = read_tag(tag)
     return None if parts is None else (parts.day, parts.trade_number, parts.owner)
+
+
+def _is_of(position: NetPosition, request: OrderRequest) -> bool:
+    return (position.tradingsymbol, position.product) == (request.tradingsymbol, request.product)
 
 
 def _role(tag: str | None) -> Role | None:

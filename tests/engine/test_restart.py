@@ -10,7 +10,7 @@ import pytest
 from fsm_trader.broker.paper.faults import FaultPlan, OrderFault
 from fsm_trader.core.events import Asked
 from fsm_trader.core.orders import Role, Side
-from fsm_trader.core.records import CandlesSeen, OperatorAsked, OrderIntended, RunStarted, SignalSeen
+from fsm_trader.core.records import CandlesSeen, OperatorAsked, OrderIntended, RunStarted, SessionMoved, SignalSeen
 
 from .bench import BUY, EXIT, Bench
 from .given import BRIEF_DAY, exits, session, strategy
@@ -165,6 +165,23 @@ def test_a_flatten_that_was_journaled_and_not_acted_on_is_followed_at_once(bench
     kill_after(day, lambda record: isinstance(record, OperatorAsked)).run()
 
     assert (day.trade.exit_reason, f"{day.trade.since:%H:%M}") == ("flatten", "09:40")
+
+
+@pytest.mark.parametrize("verb", ["halt", "flatten"])
+def test_a_halt_that_was_journaled_and_not_followed_holds_from_the_restart_on(bench, verb):
+    day = bench({"09:50": BUY}).plan_event("09:40:02", Asked(verb))
+    kill_after(day, lambda record: isinstance(record, OperatorAsked)).run()
+
+    assert [row.dest for row in day.rows(SessionMoved) if row.trigger == verb] == ["HALTED"]
+    assert day.trades == []
+
+
+def test_a_resume_that_was_journaled_and_not_followed_is_followed_by_the_restart(bench):
+    day = bench({"09:50": BUY}).plan_event("09:30", Asked("halt")).plan_event("09:40:02", Asked("resume"))
+    kill_after(day, lambda record: isinstance(record, OperatorAsked) and record.verb == "resume").run()
+
+    assert [row.dest for row in day.rows(SessionMoved) if row.trigger == "resume"] == ["HEALTH_CHECK"]
+    assert len(day.trades) == 1
 
 
 def test_a_restart_after_the_square_off_sells_what_is_open(bench):

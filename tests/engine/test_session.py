@@ -230,6 +230,32 @@ def test_after_flatten_and_resume_entries_are_taken_again_and_held(bench):
     assert [trade.exit_reason for trade in day.trades] == ["flatten", "square_off"]
 
 
+def test_a_request_is_met_once_however_often_its_file_is_found(bench):
+    twice = Asked("halt", "ops", "id-1")
+    day = bench({"09:50": BUY}).plan_event("09:30", twice).plan_event("09:35", Asked("resume", "ops", "id-2"))
+    day.plan_event("09:40", twice).run()
+
+    assert [row.request for row in day.rows(OperatorAsked)] == ["id-1", "id-2"]
+    assert len(day.trades) == 1
+
+
+def test_a_request_that_could_not_be_read_halts_and_raises_its_alarm_also_where_a_halt_holds_already(bench):
+    day = bench({"09:50": BUY}).plan_event("09:30", Asked("halt"))
+    day.plan_event("09:40", Asked("halt", request="id-1", fault="the file is cut")).run()
+
+    assert "the file is cut" in [row.text for row in day.rows(AlarmRaised)]
+    assert day.trades == []
+
+
+def test_a_halt_on_a_day_without_trading_closes_it_and_is_kept(bench):
+    day = bench(why_closed="a holiday")
+    day.inbox.put(Asked("halt", request="id-1"))
+    day.run()
+
+    assert states(day) == ["CLOSED"]
+    assert day.ledger.halted
+
+
 # Being told to end.
 
 

@@ -18,8 +18,10 @@ MODULES = {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") f
 # beside the handler.
 WALLS = {
     "fsm_trader/engine/act.py": "a call that stumbles must answer all the same: the loop would wait for it for ever",
-    "fsm_trader/engine/loop.py": "a defect costs one step and every further entry, never the care of a position",
+    "fsm_trader/engine/floor.py": "a defect costs one step and further entries, an observer only itself; no position",
     "fsm_trader/engine/signals.py": "a strategy is somebody else's code; where it fails, positions are cared for",
+    "fsm_trader/ops/logs.py": "a screen that cannot show a line must not end what the line tells of",
+    "fsm_trader/ops/printer.py": "the same, for whatever is printed beside the loop",
     "fsm_trader/notify/both.py": "a notifier's defect must not end a process that holds a position",
 }
 
@@ -64,7 +66,8 @@ def test_no_name_of_the_package_is_empty() -> None:
 def test_only_the_listed_walls_catch_everything_and_go_on() -> None:
     found = {path: rules.blind_excepts(text) for path, text in MODULES.items()}
 
-    assert {path: len(places) for path, places in found.items() if places} == dict.fromkeys(WALLS, 1)
+    expected = {path: 2 if path == "fsm_trader/engine/floor.py" else 1 for path in WALLS}
+    assert {path: len(places) for path, places in found.items() if places} == expected
 
 
 def test_no_file_holds_open_work(tracked) -> None:

@@ -96,6 +96,7 @@ def settings(folder: Path, *, risk: RiskSettings = RISK, strategies: tuple[str, 
             exit_timeout=10 * seconds,
             settle=90 * seconds,
             order_poll_interval=seconds,
+            reconcile_interval=seconds,
             paper=PaperSettings(
                 book=folder / "book.db",
                 latency=seconds,

@@ -18,6 +18,7 @@ import commits
 import fires
 import processes
 import replays
+import restarts
 import run
 from measure import Figure, Sample, Sides, WrongResultError, conclude, expect, measure
 
@@ -30,6 +31,7 @@ TINY: dict[str, Prepare] = {
     "commit": partial(commits.sides_of, commits=3),
     "replay": partial(replays.replay_sides, least_rows=700),
     "verify": partial(replays.verify_sides, least_rows=700),
+    "restart": partial(restarts.restart_sides, long_rows=2000, short_rows=700),
     "refused": partial(fires.refused_sides, fires=2),
     "taken": partial(fires.taken_sides, fires=2),
 }
@@ -72,7 +74,7 @@ def test_both_sides_of_a_figure_do_their_work_on_a_tiny_size(name: str, bench: P
         sides.check()
 
     assert all(sample.each_s > 0 for sample in samples)
-    assert all((sample.peak_bytes is not None) == (name in ("help", "status", "day")) for sample in samples)
+    assert all((sample.peak_bytes is not None) == (name in ("help", "status", "day", "restart")) for sample in samples)
 
 
 def test_commits_that_only_one_side_made_give_no_figure(tmp_path: Path) -> None:
@@ -158,6 +160,24 @@ def test_a_bound_that_does_not_hold_is_named_and_one_that_does_is_not() -> None:
 
     assert result.bounds == ("5 s", "1.5 x", "200 MB")
     assert result.missed == ("1.5 x", "200 MB")
+
+
+@pytest.mark.parametrize(("peak", "missed"), [(240, ()), (241, ("1.2 x memory",)), (None, ("1.2 x memory",))])
+def test_memory_is_held_against_that_of_the_reference(peak: int | None, missed: tuple[str, ...]) -> None:
+    result = conclude(figure(most_peak_ratio=1.2), [(Sample(1.0, peak), Sample(1.0, 200))])
+
+    assert (result.bounds, result.missed) == (("1.2 x memory",), missed)
+
+
+def test_a_long_past_is_whole_days_before_the_day_that_ended_in_a_trade(bench: Path) -> None:
+    with restarts.restart_sides(fresh(bench, "past"), long_rows=2000, short_rows=700):
+        pass
+
+    sessions = replays.sessions_of(bench / "past" / "2000" / "var" / "fsm_trader.db")
+
+    assert list(sessions)[-3:] == ["2026-06-15", "2026-06-16", "2026-06-17"]
+    assert sum(sessions.values()) >= 2000
+    assert sessions["2026-06-15"] == sessions["2026-06-16"] > sessions["2026-06-17"]
 
 
 def test_a_rate_is_least_where_the_time_is_longest() -> None:

@@ -196,6 +196,7 @@ def test_active_strategies_come_in_the_order_they_are_named_and_others_stay_out(
         ("market.premiums", "model", "model"),
         ("broker.product", "NRML", "NRML"),
         ("broker.order_poll_interval", "250ms", timedelta(milliseconds=250)),
+        ("broker.reconcile_interval", "30s", timedelta(seconds=30)),
         ("broker.paper.partial_fills", "12.5%", Decimal("0.125")),
         ("broker.paper.latency", "0s", timedelta(0)),
         ("session.calendar", "always", "always"),

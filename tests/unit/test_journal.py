@@ -242,6 +242,15 @@ def written(file) -> Path:
     return file
 
 
+@pytest.fixture
+def long(file) -> Path:
+    with closing(JournalStore(f"sqlite:///{file}")) as store:
+        store.append(NOON, SESSION, [run_started(), *bought(1, 10000)])
+        store.append(NOON, SESSION, alarms(*map(str, range(2484))))
+        store.append(NOON, "2026-06-18", [*sold(1, 9000), trading(), trading()])
+    return file
+
+
 def test_an_untouched_journal_verifies_to_its_head(written) -> None:
     found = verified(written)
 
@@ -322,6 +331,62 @@ def test_a_row_of_an_unknown_kind_is_refused_when_it_is_read(written) -> None:
         entries(written)
 
 
+def checked(file: Path, after: int = 0, head: str = GENESIS) -> list[Entry]:
+    with JournalReader(f"sqlite:///{file}") as reader:
+        return list(reader.checked(after=after, head=head))
+
+
+def hash_of(file: Path, seq: int) -> str:
+    with raw(file) as connection:
+        return str(connection.execute("SELECT hash FROM events WHERE seq = ?", (seq,)).fetchone()[0])
+
+
+def test_a_checked_reading_gives_what_an_unchecked_one_does(long) -> None:
+    assert checked(long) == entries(long)
+
+
+def test_a_checked_reading_may_begin_after_any_row_whose_hash_is_known(written) -> None:
+    assert checked(written, 5, hash_of(written, 5)) == entries(written)[5:]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE events SET body = replace(body, '10000', '10001') WHERE seq = 7", r"row 7 \(fill_seen at .*give"),
+        ("DELETE FROM events WHERE seq = 6", "row 7 where row 6 was expected: rows are missing"),
+        ("UPDATE events SET hash = replace(hash, 'a', 'b') WHERE seq = 6", "row 6 .* its hash is"),
+    ],
+)
+def test_a_checked_reading_stops_before_the_row_that_does_not_fit(written, change, words) -> None:
+    good = entries(written)
+    with unprotected(written) as connection:
+        assert connection.execute(change).rowcount == 1
+
+    with JournalReader(f"sqlite:///{written}") as reader, pytest.raises(VerificationError, match=words) as told:
+        list(reader.checked())
+
+    assert str(written) in str(told.value)
+    assert "no position is managed from rows that may be false" in str(told.value)
+    with JournalReader(f"sqlite:///{written}") as reader:
+        some = reader.checked()
+        assert [next(some) for _ in range(5)] == good[:5]
+
+
+def test_a_checked_reading_that_begins_with_another_hash_is_refused(written) -> None:
+    with pytest.raises(VerificationError, match=r"row 6 \("):
+        checked(written, 5, hash_of(written, 4))
+
+
+def test_a_row_of_an_unknown_kind_that_fits_its_hash_is_refused_when_it_is_read(written) -> None:
+    columns = (15, stamp(NOON), SESSION, None, "moon_seen", '{"kind":"moon_seen"}')
+    with raw(written) as connection:
+        row = (*columns, row_hash(hash_of(written, 14), columns))
+        connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    with pytest.raises(VerificationError, match=r"journal row 15: .*moon_seen.*expected a record of kind moon_seen"):
+        checked(written)
+
+
 def test_a_file_cut_short_is_never_believed(written) -> None:
     content = written.read_bytes()
     written.write_bytes(content[: len(content) // 2])
@@ -378,6 +443,7 @@ def test_a_file_that_is_no_journal_of_ours_is_refused_in_words_and_left_as_it_wa
     path = tmp_path / "theirs.db"
     make(path)
     before = path.read_bytes()
+    names = {other.name for other in tmp_path.iterdir()}
 
     with pytest.raises(SetupError, match=WRITER_WORDS[make]) as write:
         JournalStore(f"sqlite:///{path}")
@@ -386,8 +452,7 @@ def test_a_file_that_is_no_journal_of_ours_is_refused_in_words_and_left_as_it_wa
 
     assert path.read_bytes() == before
     # SQLite's own reader of a WAL file may leave its shared index (-shm) behind; that holds nothing.
-    beside = {other.name for other in tmp_path.iterdir() if other.stat().st_size} - {"theirs.db-shm"}
-    assert beside == {path.name}
+    assert {other.name for other in tmp_path.iterdir() if other.stat().st_size} - {"theirs.db-shm"} == names
     assert str(path) in str(write.value)
     assert str(path) in str(read.value)
     with raw(path) as connection:
@@ -446,15 +511,6 @@ def test_the_file_of_a_journal_is_known_from_its_url() -> None:
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def long(file) -> Path:
-    with closing(JournalStore(f"sqlite:///{file}")) as store:
-        store.append(NOON, SESSION, [run_started(), *bought(1, 10000)])
-        store.append(NOON, SESSION, alarms(*map(str, range(2484))))
-        store.append(NOON, "2026-06-18", [*sold(1, 9000), trading(), trading()])
-    return file
 
 
 def test_a_long_journal_is_read_in_order_over_several_batches(long) -> None:

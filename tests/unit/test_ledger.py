@@ -189,7 +189,6 @@ def test_trade_numbers_are_unique_for_a_day_over_its_plays(story) -> None:
     story.tell("09:14", run_started(f"{SESSION}.3"), session=f"{SESSION}.3")
 
     assert (second, third, other_day, story.ledger.next_trade_number()) == (2, 3, 1, 3)
-    assert story.ledger.session_counts == {SESSION: 3, NEXT: 1}
 
 
 def test_a_halt_holds_over_sessions_until_resume(story) -> None:
@@ -209,6 +208,16 @@ def test_flatten_halts_as_well_and_a_plain_halt_does_not_flatten(story) -> None:
 
     assert asked == (True, True)
     assert (story.ledger.halted, story.ledger.flatten_asked) == (True, False)
+
+
+def test_ids_of_requests_are_remembered_over_sessions_and_the_oldest_are_forgotten(story) -> None:
+    for number in range(1001):
+        story.tell("09:30", OperatorAsked("halt", "ops", f"r{number}"))
+    story.tell("09:31", OperatorAsked("resume"))
+    story.tell("09:00", run_started(NEXT), session=NEXT)
+
+    assert (len(story.ledger.requests), "r0" in story.ledger.requests) == (1000, False)
+    assert {"r1", "r1000"} <= set(story.ledger.requests)
 
 
 def test_a_session_that_stays_in_its_state_keeps_its_time_and_reason(story) -> None:

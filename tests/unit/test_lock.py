@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -195,6 +196,38 @@ def test_readers_that_never_stop_looking_do_not_keep_a_writer_out(file, tmp_path
             reader.communicate(timeout=WAIT_S)
 
     assert [reader.returncode for reader in readers] == [0, 0]
+
+
+def test_other_users_can_see_who_holds_it_whatever_the_umask(file) -> None:
+    before = os.umask(0o077)
+    try:
+        held = WriterLock(file)
+    finally:
+        os.umask(before)
+
+    assert file.with_name(file.name + ".lock").stat().st_mode & 0o777 == 0o644
+    held.release()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can look through the eyes of another user")
+@pytest.mark.parametrize("is_open", [True, False], ids=["may look", "may not look"])
+def test_another_user_sees_the_holder_or_is_told_that_it_cannot_be_seen(is_open) -> None:
+    # Not in pytest's own folder, which only its owner may enter.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "journal.db"
+        held = WriterLock(file)
+        Path(folder).chmod(0o755 if is_open else 0o700)
+        os.seteuid(65534)
+        try:
+            holder = holder_of(file)
+        finally:
+            os.seteuid(0)
+            held.release()
+
+    if is_open:
+        assert holder == f"process {os.getpid()} on {socket.gethostname()}"
+    else:
+        assert holder.startswith("perhaps a process that cannot be seen: ")
 
 
 def test_a_lock_file_that_cannot_be_made_is_refused_in_words(tmp_path) -> None:

@@ -176,7 +176,10 @@ def test_a_console_that_is_gone_stops_neither_the_file_nor_the_caller(tmp_path, 
     LOG.info("second")
     logs.close()
 
-    assert file.read_text().count("\n") == 2
+    lines = file.read_text().splitlines()
+    assert [line.rsplit(" ", 1)[1] for line in lines[:2]] == ["first", "second"]
+    assert lines[2].endswith("shown on the console: 2; they were not read in time, or could not be written")
+    assert len(lines) == 3
     assert logs.lost_lines == 2
 
 

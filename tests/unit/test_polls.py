@@ -70,14 +70,25 @@ def test_a_reading_under_way_is_not_asked_for_again_until_it_is_done() -> None:
     polls = Polls()
     polls.want(BOOK, at("09:30"))
     polls.take_due(at("09:30"))
-    polls.want(BOOK, at("09:31"))
+    polls.want(BOOK, at("09:30:05"))
 
-    while_under_way = (polls.take_due(at("09:40")), polls.next_due())
+    while_under_way = (polls.take_due(at("09:30:59")), polls.next_due())
     polls.done(BOOK)
 
-    assert while_under_way == ([], None)
-    assert polls.next_due() == at("09:31")
-    assert polls.take_due(at("09:40")) == [BOOK]
+    assert while_under_way == ([], at("09:31"))
+    assert polls.next_due() == at("09:30:05")
+    assert polls.take_due(at("09:30:59")) == [BOOK]
+
+
+def test_a_reading_that_never_answers_is_asked_for_anew_after_a_minute() -> None:
+    polls = Polls()
+    polls.want(BOOK, at("09:30"))
+    polls.take_due(at("09:30"))
+    polls.want(BOOK, at("09:30:05"))
+
+    early, late = polls.take_due(at("09:30:59")), polls.take_due(at("09:31"))
+
+    assert (early, late) == ([], [BOOK])
 
 
 def test_a_wish_that_was_taken_is_not_taken_again() -> None:
@@ -107,15 +118,3 @@ def test_readings_of_two_instruments_are_two_readings() -> None:
         polls.want(key, at("09:30"))
 
     assert polls.take_due(at("09:30")) == [PRICE, other]
-
-
-def test_a_dropped_wish_is_forgotten_and_dropping_again_is_nothing() -> None:
-    polls = Polls()
-    polls.want(BOOK, at("09:30"))
-
-    polls.drop(BOOK)
-    polls.drop(BOOK)
-    polls.done(PRICE)
-
-    assert polls.next_due() is None
-    assert polls.take_due(at("10:00")) == []

@@ -115,7 +115,7 @@ def test_an_accepted_scalar_is_what_yaml_says_it_is(text):
         plain = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, AttributeError):
         return
-    if isinstance(plain, dict | date):  # "a:" is a mapping; a date stays text here
+    if isinstance(plain, dict | list | date):  # "a:" is a mapping and "-" a list; a date stays text here
         return
 
     tree, faults, _ = scan(text, source="f")

@@ -15,15 +15,19 @@ from fsm_trader.core.records import (
     CancelIntended,
     CandlesSeen,
     EntryBlocked,
+    Found,
     HealthSeen,
     InputRefused,
     LevelsSet,
     OperatorAsked,
+    OrderAdopted,
     OrderAnswered,
+    Reconciled,
     Record,
     RunStopped,
     SessionMoved,
     SignalSeen,
+    SoldOutside,
     TradeMoved,
 )
 from fsm_trader.core.summary import summarise
@@ -67,6 +71,13 @@ LINES: list[tuple[Record, str]] = [
     (CancelAnswered(ID, TAG, "accepted"), f"cancellation {TAG} accepted"),
     (seen(1, Role.ENTRY, OrderStatus.WORKING, 25), "order 1-entry-1 is WORKING (WORKING), 25 of 75 filled"),
     (filled(1, Role.ENTRY, 75, 10005), "filled 75 at 100.05, order 1-entry-1"),
+    (
+        OrderAdopted(ID, seen(1, Role.ENTRY, OrderStatus.WORKING, 25).report),
+        f"adopts order 1-entry-1 tag {TAG}: it belonged to no open trade",
+    ),
+    (SoldOutside(ID, 75, None, "75 were sold outside"), "75 units are gone: 75 were sold outside"),
+    (Reconciled((Found("as_believed", "75 are held"),)), "asked the broker: 75 are held [as_believed]"),
+    (Reconciled(()), "asked the broker: nothing is held"),
     (AlarmRaised("look here", ID, 3), "ALARM level 3: look here"),
     (OperatorAsked("halt", "ops"), "a person asked for halt: ops"),
 ]
