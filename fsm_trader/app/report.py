@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -47,6 +48,10 @@ def verify(settings: Settings) -> Verified:
         found = reader.verify()
         if found.fault is not None:
             return found
+        for digest, text in reader.definitions().items():
+            if hashlib.sha256(text.encode()).hexdigest() != digest:
+                fault = f"the machine definition kept under {digest[:12]} is another text than the one it is named by"
+                return msgspec.structs.replace(found, fault=fault)
         try:
             Ledger().fold(reader.entries())
         except (VerificationError, HaltError) as error:

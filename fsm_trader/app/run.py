@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import os
@@ -30,7 +31,7 @@ from fsm_trader.engine.signals import Seat
 from fsm_trader.engine.tell import LogObserver, NoticeObserver
 from fsm_trader.engine.trader import Trader
 from fsm_trader.engine.work import Inbox, InlineWorker, Worker
-from fsm_trader.errors import HaltError
+from fsm_trader.errors import HaltError, VerificationError
 from fsm_trader.journal.look_up import DaySoFar
 from fsm_trader.journal.read import JournalReader
 from fsm_trader.journal.store import JournalStore, file_of
@@ -197,6 +198,11 @@ def _trade_machines(spec: MachineSpec, past: Past) -> dict[str, Machine]:
     for trade in past.ledger.open_trades:
         text = None if trade.machine in machines else past.journal.definition(trade.machine)
         if text is not None:
+            if hashlib.sha256(text.encode()).hexdigest() != trade.machine:
+                raise VerificationError(
+                    f"journal definition {trade.machine[:12]}: its text was changed; expected the one trade "
+                    f"{trade.trade_id} was opened under. Nothing was started."
+                )
             kept = parse_machine(text, kind="trade", source=f"journal definition {trade.machine[:12]}")
             machines[trade.machine] = Machine(kept)
     return machines

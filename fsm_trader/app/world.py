@@ -20,6 +20,7 @@ from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.day import DayPlan
 from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.settings import Settings
+from fsm_trader.core.tags import owner_of, read_tag
 from fsm_trader.engine.session import FINAL
 from fsm_trader.errors import Fault, SetupError, UnavailableError
 from fsm_trader.journal.look_up import DaySoFar
@@ -114,9 +115,17 @@ def _day_to_play(settings: Settings, book: PaperBook, ledger: Ledger) -> Recorde
 
 def _refuse_orphans(settings: Settings, ledger: Ledger, world: World, broker: PaperBroker) -> None:
     """Refuse a world with orders that the journal knows nothing of: nobody would look after what they hold."""
+    orders = broker.book().orders
+    owner = owner_of(settings.session.name)
+    strangers = [row for row in orders if (parts := read_tag(row.tag)) is not None and parts.owner != owner]
+    if strangers:
+        raise SetupError.at(
+            str(settings.broker.paper.book),
+            f"stands at {world.now:%H:%M:%S} of {world.day} with {len(strangers)} orders of another session than "
+            f"{settings.session.name}; expected a book of its own for each session",
+        )
     if ledger.session.startswith(world.day.isoformat()):
         return
-    orders = broker.book().orders
     if orders:
         raise SetupError.at(
             str(settings.broker.paper.book),

@@ -17,6 +17,7 @@ from fsm_trader.core.summary import summarise
 from fsm_trader.errors import SetupError
 from fsm_trader.journal.chain import Row
 from fsm_trader.journal.read import JournalReader, entry_of
+from fsm_trader.journal.store import file_of
 
 
 def call(options: argparse.Namespace) -> int:
@@ -72,13 +73,29 @@ def _export(settings: Settings, options: argparse.Namespace) -> int:
         if options.out is None:
             _write(reader.rows(), sys.stdout)
             return 0
+        _refuse_own_files(settings, options)
+        # Beside its place first: an export that breaks off leaves what stood there before.
+        draft = options.out.with_name(options.out.name + ".part")
         try:
-            with options.out.open("w", encoding="utf-8") as file:
+            with draft.open("w", encoding="utf-8") as file:
                 count = _write(reader.rows(), file)
+            draft.replace(options.out)
         except OSError as error:
             raise SetupError.at(str(options.out), f"cannot be written: {error.strerror}; expected a file") from error
     print(f"{count} rows: {options.out}")
     return 0
+
+
+def _refuse_own_files(settings: Settings, options: argparse.Namespace) -> None:
+    """Refuse to write over a file the session lives on, by whatever name it is reached."""
+    own = [file_of(settings.journal_url), settings.broker.paper.book, options.file, settings.log.file]
+    out = options.out.resolve()
+    for file in own:
+        # Beside the journal and the book stand their logs, locks and anchor, named after them.
+        if file is not None and out.parent == file.resolve().parent and out.name.startswith(file.resolve().name):
+            raise SetupError.at(
+                str(options.out), "is a file this session lives on; expected another name for the export"
+            )
 
 
 def _write(rows: Iterator[Row], out: TextIO) -> int:

@@ -45,7 +45,9 @@ class Seat:
                 break
             try:
                 signal = Signal(self._strategy.update(whole))
-            except Exception as error:  # noqa: BLE001 - somebody else's code must not end the care of a position
+            # Somebody else's code must not end the care of a position, not by sys.exit either: it would even look like
+            # a day that ended well. Our own stop comes as an event, never as one of these.
+            except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # noqa: BLE001 - reasons above
                 self.fault = f"{type(error).__name__}: {error}"
                 _LOG.exception("strategy %s failed on the candle of %s", self.settings.name, whole.start)
             else:

@@ -59,7 +59,8 @@ def build(class_name: str, params: dict[str, Any]) -> Strategy:
         warmup = getattr(strategy, "warmup", None)
     except (TypeError, ValueError) as error:
         raise _fault(class_name, f"params do not fit: {error}") from error
-    except Exception as error:  # Anyone's code runs here; what goes wrong in it becomes a fault of the file.
+    # Anyone's code runs here; what goes wrong in it becomes a fault of the file.
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise _fault(class_name, f"building it failed with {_told(error)}") from error
     _check_built(class_name, strategy, warmup)
     return strategy
