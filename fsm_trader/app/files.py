@@ -18,6 +18,7 @@ from fsm_trader.errors import Fault, SetupError
 from fsm_trader.journal.store import file_of
 from fsm_trader.journal.tables import open_engine
 from fsm_trader.machines.load import load_machine
+from fsm_trader.machines.names import MachineKind
 from fsm_trader.machines.spec import MachineSpec
 from fsm_trader.market.calendar import calendar_for
 from fsm_trader.market.recorded import RecordedDay, open_recorded
@@ -36,7 +37,7 @@ def settings_of(path: Path) -> Settings:
         SetupError: every fault of every file.
     """
     find_strategies_beside(path)
-    return load_settings(path, environ=os.environ, check_strategy=registry.check)
+    return load_settings(path, environ=os.environ, check_strategy=registry.check, check_machine=_machine_faults)
 
 
 def settings_for_reading(path: Path) -> tuple[Settings, tuple[Fault, ...]]:
@@ -55,6 +56,14 @@ def find_strategies_beside(path: Path) -> None:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def _machine_faults(path: Path, kind: MachineKind) -> tuple[Fault, ...]:
+    try:
+        load_machine(path, kind)
+    except SetupError as error:
+        return error.faults
+    return ()
 
 
 def check_start(settings: Settings) -> None:

@@ -32,6 +32,7 @@ from fsm_trader.engine.tell import LogObserver, NoticeObserver
 from fsm_trader.engine.trader import Trader
 from fsm_trader.engine.work import Inbox, InlineWorker, Worker
 from fsm_trader.errors import HaltError, VerificationError
+from fsm_trader.journal.ballast import BALLAST_BYTES
 from fsm_trader.journal.look_up import DaySoFar
 from fsm_trader.journal.read import JournalReader
 from fsm_trader.journal.store import JournalStore, file_of
@@ -155,7 +156,8 @@ def _nothing_so_far(_day: date) -> DaySoFar:
 
 def _open_journal(settings: Settings, stack: ExitStack) -> JournalStore:
     file = file_of(settings.journal_url)
-    journal = JournalStore(settings.journal_url, lock=None if file is None else lock_of(file))
+    lock = None if file is None else lock_of(file)
+    journal = JournalStore(settings.journal_url, lock=lock, ballast=BALLAST_BYTES)
     stack.callback(journal.close)
     return journal
 

@@ -6,8 +6,9 @@ It reads no environment of its own and starts nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from fsm_trader.config.broker import read_broker, read_kind
 from fsm_trader.config.fields import Section
@@ -27,19 +28,30 @@ from fsm_trader.strict_yaml import Node, Reader, scan_file, sorted_faults
 _READ_WITH = ("$.session", "$.journal", "$.risk")
 
 
-def load_settings(path: Path, *, environ: Mapping[str, str], check_strategy: CheckStrategy | None = None) -> Settings:
+# Says what is wrong with the file of a machine of that kind.
+CheckMachine = Callable[[Path, Literal["session", "trade"]], Sequence[Fault]]
+
+
+def load_settings(
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    check_strategy: CheckStrategy | None = None,
+    check_machine: CheckMachine | None = None,
+) -> Settings:
     """Read a session file, the strategies file it names and the secrets it asks for.
 
     Args:
         path: the session file; paths inside it start at its folder.
         environ: where ``${NAME}`` is looked up.
         check_strategy: says what is wrong with an active strategy's class name and params, or None.
+        check_machine: says what is wrong with the file of a machine; None: its YAML alone is checked.
 
     Raises:
-        SetupError: something cannot be used; every fault of both files is listed.
+        SetupError: something cannot be used; every fault of all files is listed.
     """
     reader = Reader()
-    settings = _settings(reader, path, Secrets(reader, environ), check_strategy)
+    settings = _settings(reader, path, Secrets(reader, environ), check_strategy, check_machine)
     reader.finish()
     return settings
 
@@ -58,7 +70,7 @@ def load_for_reading(path: Path, *, environ: Mapping[str, str]) -> tuple[Setting
         SetupError: the journal cannot be found or understood with this file; every fault is listed.
     """
     reader = Reader()
-    settings = _settings(reader, path, Secrets(reader, environ, skips_sections=True), None)
+    settings = _settings(reader, path, Secrets(reader, environ, skips_sections=True), None, None)
     if any(_hinders_reading(fault, path) for fault in reader.faults):
         reader.finish()
     return settings, tuple(sorted_faults(reader.faults))
@@ -69,7 +81,13 @@ def _hinders_reading(fault: Fault, path: Path) -> bool:
     return is_of_session_file and (fault.path in ("", "$") or fault.path.startswith(_READ_WITH))
 
 
-def _settings(reader: Reader, path: Path, secrets: Secrets, check_strategy: CheckStrategy | None) -> Settings:
+def _settings(
+    reader: Reader,
+    path: Path,
+    secrets: Secrets,
+    check_strategy: CheckStrategy | None,
+    check_machine: CheckMachine | None,
+) -> Settings:
     """Read the files; where the reader has faults afterwards the settings hold stand-ins."""
     root, session_text = _read(reader, path)
     if root is None:
@@ -83,7 +101,7 @@ def _settings(reader: Reader, path: Path, secrets: Secrets, check_strategy: Chec
     machines, log = read_machines(top, folder), read_log(top, folder)
     # The other files come last, so that faults are told in the order in which a person meets the files.
     strategies, strategies_text = _read_strategies(reader, top, path.parent, check_strategy)
-    digest = _digest([session_text, strategies_text, *_machine_texts(reader, machines)])
+    digest = _digest([session_text, strategies_text, *_machine_texts(reader, machines, check_machine)])
     return Settings(
         source=path.absolute(),
         session=session,
@@ -126,9 +144,17 @@ def _journal_node(top: Section) -> Node | None:
     return top.section("journal", SESSION_FILE["journal"]).get("url")
 
 
-def _machine_texts(reader: Reader, machines: MachineFiles) -> list[bytes]:
-    paths = [path for path in (machines.session, machines.trade) if path is not None and is_file(path)]
-    return [_read(reader, path)[1] for path in paths]
+def _machine_texts(reader: Reader, machines: MachineFiles, check: CheckMachine | None) -> list[bytes]:
+    kinds: tuple[Literal["session", "trade"], ...] = ("session", "trade")
+    texts: list[bytes] = []
+    for kind, path in zip(kinds, (machines.session, machines.trade), strict=True):
+        if path is None or not is_file(path):
+            continue
+        scanned = scan_file(path)
+        texts.append(scanned.data)
+        # The whole check reads the file anew, and tells of its YAML too.
+        reader.faults.extend(scanned.faults if check is None else check(path, kind))
+    return texts
 
 
 def _digest(texts: Sequence[bytes]) -> str:

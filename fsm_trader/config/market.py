@@ -32,7 +32,7 @@ def read_market(top: Section, folder: Path, kind: BrokerKind | None) -> MarketSe
         speed=_speed(section),
         premiums=section.choice("premiums", _PREMIUMS, "recorded"),
         lot_size=None if lot_size is None else section.reader.integer(lot_size, least=1, most=100_000),
-        feed=section.choice("feed", _FEEDS, "poll"),
+        feed=_feed(section, kind),
         stream_root=None if stream_root is None else read_root(section.reader, stream_root, secure="wss", plain="ws"),
         max_candle_age=section.duration("max_candle_age", "150s", "10s", "1h"),
     )
@@ -66,6 +66,16 @@ def _recorded(section: Section, folder: Path, kind: BrokerKind | None) -> Path |
     if isinstance(node.value, str) and not is_there(path):
         section.reader.fault(node, f"{path} does not exist; expected sample, or a folder or file of recorded days")
     return path
+
+
+def _feed(section: Section, kind: BrokerKind | None) -> Literal["poll", "stream"]:
+    feed = section.choice("feed", _FEEDS, "poll")
+    node = section.get("feed")
+    if node is not None and feed == "stream" and kind == "paper":
+        section.reader.fault(
+            node, "was stream with broker.kind paper; expected poll: a recorded day comes by no stream"
+        )
+    return feed
 
 
 def _day(section: Section) -> str | None:

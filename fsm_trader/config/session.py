@@ -12,6 +12,7 @@ from typing import Literal
 
 from fsm_trader.config.fields import Section
 from fsm_trader.config.keys import SESSION_FILE
+from fsm_trader.core.limits import LEAST_ORDERS_PER_DAY, ORDERS_KEPT_PER_TRADE
 from fsm_trader.core.money import paise
 from fsm_trader.core.settings import RiskSettings, SessionSettings, Window
 from fsm_trader.strict_yaml import Node, Reader
@@ -94,8 +95,20 @@ def read_risk(top: Section) -> RiskSettings:
         max_daily_loss_paise=_daily_loss(section),
         # Kite's own limits: 10 orders a second and 5,000 a day for one account.
         max_orders_per_second=section.integer("max_orders_per_second", 5, 1, 10),
-        max_orders_per_day=section.integer("max_orders_per_day", 200, 2, 5000),
+        max_orders_per_day=_orders_per_day(section),
     )
+
+
+def _orders_per_day(section: Section) -> int:
+    value = section.integer("max_orders_per_day", 200, 1, 5000)
+    node = section.get("max_orders_per_day")
+    if node is not None and value < LEAST_ORDERS_PER_DAY:
+        section.reader.fault(
+            node,
+            f"was {value}; expected at least {LEAST_ORDERS_PER_DAY}: an entry, and the {ORDERS_KEPT_PER_TRADE} orders "
+            "that are kept for the way out of each trade; below that entries are blocked",
+        )
+    return value
 
 
 def _daily_loss(section: Section) -> int:

@@ -15,6 +15,8 @@ from fsm_trader.core.settings import RiskSettings
 # An entry needs an exit, and an exit may need a cancellation and a second try: this many orders stay reserved for each
 # trade that is open or about to be.
 ORDERS_KEPT_PER_TRADE = 4
+# One entry, and what is kept for the way out of it: with a smaller ``risk.max_orders_per_day`` entries are blocked.
+LEAST_ORDERS_PER_DAY = ORDERS_KEPT_PER_TRADE + 1
 _SECOND = timedelta(seconds=1)
 
 

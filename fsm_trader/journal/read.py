@@ -14,12 +14,13 @@ from sqlalchemy.exc import DBAPIError
 
 from fsm_trader.core.records import Entry, decode
 from fsm_trader.errors import SetupError, VerificationError
-from fsm_trader.journal import look_up, tables
+from fsm_trader.journal import look_up, migrate, tables
 from fsm_trader.journal.anchor import Anchored, damage_of, missing, read_anchor
 from fsm_trader.journal.chain import GENESIS, Row, row_hash, stamp
 from fsm_trader.journal.store import file_of, words_of
 
-_BATCH = 1000
+_BATCH = 2000
+_MIGRATES = ". The next run brings it there, after a backup"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _Columns = tuple[int, str, str, str | None, str, str, str]
 
@@ -54,11 +55,11 @@ class JournalReader:
                 self._engine = tables.open_engine(url, read_only=True)
                 undo.callback(self._engine.dispose)
                 self._connection = undo.enter_context(self._engine.connect())
-                fault = tables.schema_fault(self._connection)
+                version = tables.schema_version(self._connection)
             except DBAPIError as error:
                 raise SetupError.at(self._where, f"cannot be read as a journal: {error.orig}") from error
-            if fault is not None:
-                raise SetupError.at(self._where, fault)
+            if (fault := tables.schema_fault(version)) is not None:
+                raise SetupError.at(self._where, f"{fault}{_MIGRATES if _is_migrated(version) else ''}")
             undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -254,6 +255,10 @@ class JournalReader:
                 return Verified(seq, head, str(error), seq + 1)
             raise
         return Verified(seq, head)
+
+
+def _is_migrated(version: int | None) -> bool:
+    return version is not None and migrate.reaches(version, tables.SCHEMA_VERSION)
 
 
 def entry_of(row: Row) -> Entry:

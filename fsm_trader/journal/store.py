@@ -12,19 +12,20 @@ from contextlib import ExitStack, suppress
 from datetime import date, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, insert, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from fsm_trader.core.records import Entry, Record, encode, kind_of, trade_of
-from fsm_trader.errors import HaltError, SetupError, VerificationError
-from fsm_trader.journal import look_up, tables
-from fsm_trader.journal.anchor import Anchor, Anchored, damage_of, missing, read_anchor
+from fsm_trader.errors import HaltError, SetupError
+from fsm_trader.journal import look_up, migrate, tables
+from fsm_trader.journal.anchor import Anchored
 from fsm_trader.journal.chain import GENESIS, row_hash, stamp
+from fsm_trader.journal.guard import Guard
 from fsm_trader.journal.look_up import DaySoFar
-from fsm_trader.journal.place import Place
 
 _LOG = logging.getLogger(__name__)
+_SHORT_LOG_PAGES = 16
 _COLUMNS = ("seq", "at", "session", "trade_id", "kind", "body", "hash")
 
 
@@ -40,6 +41,7 @@ class JournalStore:
     Args:
         url: SQLAlchemy URL; a SQLite file's folder is made when it is missing.
         lock: the lock file that makes this process the one writer, watched along with the journal's own files.
+        ballast: bytes of room on the disk to keep for leaving positions, 0 for none.
 
     Attributes:
         damage: what the anchor says against this journal, in words; empty when they agree. Committed rows may be gone.
@@ -49,12 +51,9 @@ class JournalStore:
         SetupError: the file cannot be opened, is not a journal, or was written by a newer version.
     """
 
-    def __init__(self, url: str, *, lock: Path | None = None) -> None:
-        self.damage: tuple[str, ...] = ()
+    def __init__(self, url: str, *, lock: Path | None = None, ballast: int = 0) -> None:
         self.on_trouble: Callable[[str], None] = _LOG.error
-        self._anchor: Anchor | None = None
-        self._is_anchor_behind = False
-        self._place = Place()
+        self._guard: Guard | None = None
         self._where = str(file_of(url) or make_url(url).render_as_string(hide_password=True))
         with ExitStack() as undo:
             try:
@@ -67,11 +66,8 @@ class JournalStore:
                 self._seq, self._head = _head(self._connection)
                 if file is not None:
                     # The transaction that read the head has made the log; it stays until the last connection closes.
-                    for path in (file, file.with_name(file.name + "-wal"), *([] if lock is None else [lock])):
-                        self._place.watch(path)
-                    self.damage = self._damage(file)
-                    # Where rows may be gone nothing is claimed before the first commit has told so.
-                    self._anchor = Anchor(file, None if self.damage else Anchored(*self.head))
+                    self._guard = Guard(file, Anchored(*self.head), self._hash_of, lock=lock, ballast=ballast)
+                self.damage = () if self._guard is None else self._guard.damage
             except (DBAPIError, sqlite3.Error, OSError) as error:
                 raise SetupError.at(self._where, f"cannot be opened as a journal: {words_of(error)}") from error
             undo.pop_all()
@@ -99,17 +95,18 @@ class JournalStore:
             rows.append((*columns, head))
         self._refuse_lost()
         try:
-            with self._connection.begin():
-                self._write(rows)
+            self._commit(lambda: self._write_rows(rows))
         except (DBAPIError, self._driver_error) as error:
-            self._let_go()
             raise HaltError(
                 f"journal {self._where}: rows {self._seq + 1} to {seq} could not be written: {words_of(error)}. "
                 "Nothing of this step is in the journal and nothing of it was sent."
             ) from error
         first = self._seq + 1
         self._seq, self._head = seq, head
-        self._note()
+        if self._guard is not None:
+            self._guard.note(seq, head)
+            while self._guard.troubles:
+                self.on_trouble(self._guard.troubles.pop(0))
         return tuple(Entry(first + place, at, session, record) for place, record in enumerate(records))
 
     def define(self, digest: str, name: str, text: str) -> None:
@@ -120,11 +117,10 @@ class JournalStore:
         """
         if self.definition(digest) is not None:
             return
+        kept = insert(tables.definitions).values(digest=digest, name=name, text=text)
         try:
-            with self._connection.begin():
-                self._connection.execute(insert(tables.definitions).values(digest=digest, name=name, text=text))
-        except DBAPIError as error:
-            self._let_go()
+            self._commit(lambda: self._write_in(lambda: self._connection.execute(kept)))
+        except (DBAPIError, self._driver_error) as error:
             raise HaltError(
                 f"journal {self._where}: the definition of machine {name} could not be written: {words_of(error)}. "
                 "No trade is opened under a definition that is not kept."
@@ -152,14 +148,9 @@ class JournalStore:
             HaltError: it cannot.
         """
         self._refuse_lost()
-        key, value = tables.meta.c.key, stamp(at)
         try:
-            with self._connection.begin():
-                done = self._connection.execute(update(tables.meta).where(key == "checked").values(value=value))
-                if done.rowcount == 0:
-                    self._connection.execute(insert(tables.meta).values(key="checked", value=value))
+            self._commit(lambda: self._write_in(lambda: tables.set_checked(self._connection, stamp(at))))
         except (DBAPIError, self._driver_error) as error:
-            self._let_go()
             raise HaltError(
                 f"journal {self._where}: cannot be written: {words_of(error)}; expected to write it at any time. "
                 "Nothing of it changed."
@@ -171,47 +162,50 @@ class JournalStore:
             self._checkpoint()
         self._connection.close()
         self._engine.dispose()
-        if self._anchor is not None:
-            self._anchor.close()
+        if self._guard is not None:
+            self._guard.close()
 
-    def _damage(self, file: Path) -> tuple[str, ...]:
-        head = Anchored(*self.head)
-        try:
-            anchored = read_anchor(file)
-        except VerificationError as error:
-            return (str(error),)
-        if anchored is None:
-            return (missing(file, head),) if head.seq else ()
-        found = damage_of(file, anchored, head, lambda seq: look_up.hash_of(self._connection, seq))
-        return (found,) if found else ()
+    def _hash_of(self, seq: int) -> str | None:
+        return look_up.hash_of(self._connection, seq)
 
     def _refuse_lost(self) -> None:
-        if fault := self._place.fault():
+        if self._guard is not None and (fault := self._guard.lost()):
             raise HaltError(
                 f"journal {self._where}: {fault}; expected the files this process opened. It is not the one writer any "
                 "more and stops. Nothing of this step was written and nothing of it was sent."
             )
 
-    def _note(self) -> None:
-        if self._anchor is None:
-            return
+    def _commit(self, transaction: Callable[[], object]) -> None:
+        """Make one durable transaction; where the disk is full and room was kept for that, once more with the room.
+
+        Raises:
+            DBAPIError, sqlite3.Error: nothing of it is in the journal.
+        """
         try:
-            self._anchor.note(self._seq, self._head)
-        except OSError as error:
-            if not self._is_anchor_behind:
-                self.on_trouble(
-                    f"journal {self._where}: its anchor cannot be written: {error}. Rows that get lost from here on "
-                    "would not be missed."
-                )
-            self._is_anchor_behind = True
+            self._try(transaction)
+        except (DBAPIError, self._driver_error) as error:
+            if not _is_full(error) or self._guard is None or not self._guard.make_room():
+                raise
+            # From here on the log is kept short: it would take all the room that there is.
+            self._connection.connection.cursor().execute(f"PRAGMA wal_autocheckpoint={_SHORT_LOG_PAGES}")
+            self._checkpoint()
+            self._try(transaction)
+
+    def _try(self, transaction: Callable[[], object]) -> None:
+        try:
+            transaction()
+        except (DBAPIError, self._driver_error):
+            self._let_go()
+            raise
 
     def _checkpoint(self) -> None:
+        """Move the log into the file, which makes it short; what cannot be moved now stays in the log."""
         try:
             # Outside a transaction, where alone a checkpoint can empty the log.
             self._connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             # Nothing is lost: what is committed is in the log, and the next start reads it from there.
-            _LOG.warning("journal %s: the closing checkpoint failed: %s", self._where, error)
+            _LOG.warning("journal %s: a checkpoint failed: %s", self._where, error)
 
     def _let_go(self) -> None:
         # A COMMIT that failed leaves its transaction open, and the next one would be refused for it. Where even this
@@ -219,9 +213,22 @@ class JournalStore:
         with suppress(self._engine.dialect.loaded_dbapi.Error):
             self._connection.connection.rollback()
 
+    def _write_in(self, write: Callable[[], object]) -> None:
+        with self._connection.begin():
+            write()
+
+    def _write_rows(self, rows: list[tuple[object, ...]]) -> None:
+        driver = self._connection.connection.dbapi_connection
+        if not isinstance(driver, sqlite3.Connection):
+            self._write_in(lambda: self._write(rows))
+            return
+        # Straight to the driver: the way through SQLAlchemy costs a sixth of a commit.
+        driver.execute("BEGIN IMMEDIATE")
+        self._write(rows)
+        driver.execute("COMMIT")
+
     def _write(self, rows: list[tuple[object, ...]]) -> None:
         if self._positional:
-            # Straight to the driver, inside SQLAlchemy's transaction: its own way there costs a tenth of a commit.
             self._connection.connection.cursor().executemany(self._insert, rows)
         else:
             self._connection.execute(insert(tables.events), [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
@@ -231,14 +238,32 @@ def _prepare(connection: Connection, where: str) -> None:
     names = set(inspect(connection).get_table_names())
     connection.rollback()
     known = {table.name for table in tables.metadata.sorted_tables}
-    if names and not known <= names:
+    if names and not {tables.meta.name, tables.events.name} <= names:
         raise SetupError.at(where, f"holds tables {sorted(names)}; expected a journal ({', '.join(sorted(known))})")
-    if names and (fault := tables.schema_fault(connection)) is not None:
-        raise SetupError.at(where, fault)
+    if names:
+        _bring_up_to_date(connection, where)
     # Only now: up to here the file may be somebody else's and stays as it was.
     tables.write_ahead(connection)
     if not names:
         _create(connection)
+
+
+def _bring_up_to_date(connection: Connection, where: str) -> None:
+    version = tables.schema_version(connection)
+    target = tables.SCHEMA_VERSION
+    if version is None or not migrate.reaches(version, target) or connection.dialect.name != "sqlite":
+        if (fault := tables.schema_fault(version)) is not None:
+            raise SetupError.at(where, fault)
+        return
+    driver = connection.connection.dbapi_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError(f"the driver of {where} gave {type(driver).__name__}; expected a sqlite3 connection")
+    try:
+        migrate.migrate(driver, Path(where), version=version, target=target)
+    except (sqlite3.Error, OSError) as error:
+        raise SetupError.at(
+            where, f"could not be brought from schema {version} to {target}: {error}; it is as it was before that step"
+        ) from error
 
 
 def _create(connection: Connection) -> None:
@@ -255,6 +280,12 @@ def _head(connection: Connection) -> tuple[int, str]:
     with connection.begin():
         row = connection.execute(query).first()
     return (0, GENESIS) if row is None else (row.seq, row.hash)
+
+
+def _is_full(error: Exception) -> bool:
+    # The second is what SQLite says where the index of its log finds no room.
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def words_of(error: Exception) -> str:

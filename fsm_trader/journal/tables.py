@@ -17,7 +17,9 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    insert,
     select,
+    update,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
@@ -143,10 +145,23 @@ def write_ahead(connection: Connection) -> None:
         connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
 
 
-def schema_fault(connection: Connection) -> str | None:
-    """Say why the tables of a database are not those of a journal this version reads, or None when they are."""
+def schema_version(connection: Connection) -> int | None:
+    """Return the version of a journal's schema, None where it does not say one."""
     with connection.begin():
-        version = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar_one_or_none()
-    if version == str(SCHEMA_VERSION):
+        found = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar_one_or_none()
+    return int(found) if found is not None and found.isdecimal() else None
+
+
+def schema_fault(version: int | None) -> str | None:
+    """Say why a journal of that schema is none that this version reads, or None when it is one."""
+    if version == SCHEMA_VERSION:
         return None
-    return f"is a journal of schema {version or 'unknown'}; expected {SCHEMA_VERSION}, which this version reads"
+    seen = "unknown" if version is None else str(version)
+    return f"is a journal of schema {seen}; expected {SCHEMA_VERSION}, which this version reads"
+
+
+def set_checked(connection: Connection, at: str) -> None:
+    """Write when the journal was last proved to be writable, inside a transaction of the caller's."""
+    done = connection.execute(update(meta).where(meta.c.key == "checked").values(value=at))
+    if done.rowcount == 0:
+        connection.execute(insert(meta).values(key="checked", value=at))

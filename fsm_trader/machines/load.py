@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from fsm_trader.errors import SetupError
-from fsm_trader.machines.check import check_machine, check_retries
+from fsm_trader.machines.check import check_machine, check_policies_used, check_retries
 from fsm_trader.machines.names import (
     POLICIES,
     SESSION_ACTIONS,
@@ -56,14 +56,14 @@ def load_machine(path: Path | None, kind: MachineKind) -> MachineSpec:
     if path is None:
         name = f"{kind}.yaml"
         raw = resources.files("fsm_trader.machines").joinpath(name).read_bytes()
-        return _parse(raw, kind=kind, source=f"built-in {name}")
+        return _parse(raw, kind=kind, source=f"built-in {name}", is_new=True)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise SetupError.at(
             str(path), f"cannot be read ({error.strerror}); expected the YAML of a {kind} machine"
         ) from error
-    return _parse(raw, kind=kind, source=str(path))
+    return _parse(raw, kind=kind, source=str(path), is_new=True)
 
 
 def parse_machine(text: str, *, kind: MachineKind, source: str) -> MachineSpec:
@@ -74,10 +74,10 @@ def parse_machine(text: str, *, kind: MachineKind, source: str) -> MachineSpec:
     Raises:
         SetupError: the text is not a sound definition of this kind; it lists every fault.
     """
-    return _parse(text.encode(), kind=kind, source=source)
+    return _parse(text.encode(), kind=kind, source=source, is_new=False)
 
 
-def _parse(raw: bytes, *, kind: MachineKind, source: str) -> MachineSpec:
+def _parse(raw: bytes, *, kind: MachineKind, source: str, is_new: bool) -> MachineSpec:
     root = parse(raw, source=source)
     reading = _Reading(kind)
     spec = reading.machine(root, text=raw.decode(), source=source)
@@ -85,6 +85,8 @@ def _parse(raw: bytes, *, kind: MachineKind, source: str) -> MachineSpec:
         raise SetupError(reading.reader.faults)
     check = check_machine if reading.is_whole else check_retries
     reading.reader.faults.extend(check(spec, reading.places))
+    if is_new and not reading.reader.faults:
+        reading.reader.faults.extend(check_policies_used(spec, reading.places))
     reading.reader.finish()
     return spec
 

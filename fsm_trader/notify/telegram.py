@@ -5,6 +5,7 @@ The bot token is part of every URL: no exception text of the HTTP library is eve
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -21,10 +22,14 @@ from fsm_trader.notify.telegram_settings import check_settings
 if TYPE_CHECKING:
     import requests
 
+    from fsm_trader.notify.line import Line
+
 _LOG = logging.getLogger(__name__)
 _QUEUE_LIMIT = 200
 _BODY_BYTES_MAX = 65_536
 _CAUSES_MAX = 10
+# The time-out bounds the connecting and each single read; connecting and the whole answer together get this many.
+_TIMEOUTS_IN_ALL = 2
 # Telegram takes 4096 UTF-16 units in one message (core.telegram.org/bots/api#sendmessage); a little is left free.
 _TEXT_UNITS_MAX = 4_000
 _HTTP_LOGS = ("urllib3.connectionpool", "urllib3.util.retry")
@@ -120,7 +125,7 @@ class TelegramNotifier:
         self._wait = wait or self._stop.wait
         self._queue = NoticeQueue(_QUEUE_LIMIT)
         self._in_hand = 0
-        self._session = _new_session()
+        self._session, self._line = _new_session()
         self._mask = _Mask(settings.token.reveal())
         for name in _HTTP_LOGS:
             logging.getLogger(name).addFilter(self._mask)
@@ -151,12 +156,23 @@ class TelegramNotifier:
         try:
             while not self._stop.is_set() and (notice := self._queue.take()) is not None:
                 self._in_hand = 1
-                self._send(notice)
+                self._try(notice)
                 self._in_hand = 0
         finally:
             self._session.close()
+            self._line.close()
             for name in _HTTP_LOGS:
                 logging.getLogger(name).removeFilter(self._mask)
+
+    def _try(self, notice: Notice) -> None:
+        # Nobody would miss this thread, and every later notice would wait for it in vain: this is the wall, so it has
+        # no finer sieve. Only the kind of the error is logged: its text may hold an address with the token in it.
+        try:
+            self._send(notice)
+        except Exception as error:  # noqa: BLE001 - a defect costs one notice, reasons above
+            self._queue.count_dropped(1)
+            line = "telegram: notice %s: raised %s, which nobody foresaw; it may not have arrived, the next is tried"
+            self._log.error(line, notice.key, type(error).__name__)
 
     def _send(self, notice: Notice) -> None:
         if not self._deliver(notice):
@@ -188,16 +204,22 @@ class TelegramNotifier:
 
     def _post(self, text: str) -> _Outcome:
         timeout_s = self._settings.timeout.total_seconds()
+        longest_s = _TIMEOUTS_IN_ALL * timeout_s
         try:
-            with self._session.post(
-                f"{self._settings.root.rstrip('/')}/bot{self._settings.token.reveal()}/sendMessage",
-                json={"chat_id": self._settings.chat_id.reveal(), "text": _fitting(text)},
-                timeout=(timeout_s, timeout_s),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                self._line.at_most(longest_s),
+                self._session.post(
+                    f"{self._settings.root.rstrip('/')}/bot{self._settings.token.reveal()}/sendMessage",
+                    json={"chat_id": self._settings.chat_id.reveal(), "text": _fitting(text)},
+                    timeout=(timeout_s, timeout_s),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 return self._outcome(response.status_code, _body(response))
         except OSError as error:  # every requests.RequestException is one
+            if self._line.was_cut:
+                return _Outcome(what=f"no whole answer within {longest_s:g} s")
             return _Outcome(what=self._masked(_cause(error)))
 
     def _outcome(self, status: int, body: bytes) -> _Outcome:
@@ -213,13 +235,20 @@ class TelegramNotifier:
         return text.replace(self._settings.token.reveal(), "***")
 
 
-def _new_session() -> requests.Session:
+def _new_session() -> tuple[requests.Session, Line]:
     import requests  # noqa: PLC0415 - heavy, and needed only where Telegram is configured
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415 - the same
 
-    session = requests.Session()
+    from fsm_trader.notify.line import Line, pools_on  # noqa: PLC0415 - it imports the HTTP library's own library
+
+    session, line = requests.Session(), Line()
+    for scheme in ("http://", "https://"):
+        adapter = HTTPAdapter()
+        adapter.poolmanager.pool_classes_by_scheme = pools_on(line)
+        session.mount(scheme, adapter)
     # Neither a proxy nor a .netrc of the machine's environment may see or change a request that holds the token.
     session.trust_env = False
-    return session
+    return session, line
 
 
 def _fitting(text: str) -> str:
@@ -232,10 +261,12 @@ def _fitting(text: str) -> str:
 
 def _body(response: requests.Response) -> bytes:
     body = b""
-    for chunk in response.iter_content(_BODY_BYTES_MAX):
-        body += chunk
-        if len(body) >= _BODY_BYTES_MAX:
-            break
+    # The status came whole, and is enough to go by where the rest does not come: what was taken is not sent twice.
+    with contextlib.suppress(OSError):
+        for chunk in response.iter_content(_BODY_BYTES_MAX):
+            body += chunk
+            if len(body) >= _BODY_BYTES_MAX:
+                break
     return body
 
 

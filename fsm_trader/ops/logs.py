@@ -6,6 +6,7 @@ through a printer, so that a reader who is slow or asleep delays nobody.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -92,19 +93,24 @@ class _File(_Unfailing, RotatingFileHandler):
             self.trouble.close()
 
 
-class _Console(_Unfailing):
+class _Lines(io.TextIOBase):
+    """What a handler of logging takes for its stream: all that is written is put into a printer."""
+
+    def __init__(self, printer: Printer) -> None:
+        self._printer = printer
+
+    def write(self, text: str, /) -> int:
+        self._printer.print(text)
+        return len(text)
+
+
+class _Console(_Unfailing, logging.StreamHandler[_Lines]):
     """Hands each line to a printer, which may lose it and counts that."""
 
     def __init__(self, printer: Printer) -> None:
-        super().__init__()
+        super().__init__(_Lines(printer))
         self._printer = printer
         self._lost_there = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._printer.print(f"{self.format(record)}\n")
-        except Exception:  # noqa: BLE001 - as in every handler of logging: the line is lost and counted, the caller goes on
-            self.handleError(record)
 
     def close(self) -> None:
         super().close()

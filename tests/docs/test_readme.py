@@ -114,9 +114,9 @@ def test_every_verb_has_its_line_in_the_readme_and_no_other() -> None:
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_program() -> None:
-    shown = re.findall(r"^\| (\d) \| (.+) \|$", _section("Exit codes"), flags=re.MULTILINE)
+    shown = re.findall(r"^\| (\d+) \| (.+) \|$", _section("Exit codes"), flags=re.MULTILINE)
 
-    assert shown == re.findall(r"^  (\d)  (.+)$", cli._CODES, flags=re.MULTILINE)
+    assert shown == re.findall(r"^  (\d+)  (.+)$", cli._CODES, flags=re.MULTILINE)
 
 
 def test_a_live_broker_is_refused_as_the_readme_says(two_files: Path) -> None:

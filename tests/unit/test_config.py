@@ -14,7 +14,7 @@ from fsm_trader.config import describe, load_settings
 from fsm_trader.config.keys import SESSION_FILE, STRATEGIES_FILE
 from fsm_trader.core.contracts import OptionKind
 from fsm_trader.core.settings import Window
-from fsm_trader.errors import SetupError
+from fsm_trader.errors import Fault, SetupError
 from fsm_trader.strict_yaml import parse_duration
 
 REPO = Path(__file__).resolve().parents[2]
@@ -808,3 +808,44 @@ def test_every_documented_default_is_what_a_key_left_out_means(load, tmp_path, p
         for name in key.split("."):
             value = value[name]
         assert same(default.strip("`"), value, tmp_path), f"{key}: documented {default}, is {value!r}"
+
+
+@pytest.mark.parametrize("orders", [1, 4])
+def test_fewer_orders_a_day_than_an_entry_and_its_way_out_need_are_refused(faults_of, orders):
+    (fault,) = faults_of(with_key("risk.max_orders_per_day", orders))
+
+    assert (
+        f"$.risk.max_orders_per_day: was {orders}; expected at least 5: an entry, and the 4 orders that are kept"
+        in fault
+    )
+
+
+def test_as_many_orders_a_day_as_one_trade_needs_are_taken(load):
+    assert load(with_key("risk.max_orders_per_day", 5)).risk.max_orders_per_day == 5
+
+
+@pytest.mark.parametrize("broker", ["", "broker: {kind: paper}\n"])
+def test_a_stream_with_the_paper_broker_is_refused(faults_of, broker):
+    (fault,) = faults_of(with_key("market.feed", "stream") + broker)
+
+    assert "$.market.feed: was stream with broker.kind paper; expected poll" in fault
+
+
+def test_a_stream_with_the_real_broker_is_taken(load):
+    assert load(with_key("market.feed", "stream") + KITE, environ=KITE_ENVIRON).market.feed == "stream"
+
+
+def test_what_a_machine_is_faulted_for_is_told_with_the_faults_of_the_session_file(faults_of, tmp_path):
+    (tmp_path / "mine.yaml").write_text("machine: trade\n")
+    asked = []
+
+    def check(path, kind):
+        asked.append((path, kind))
+        return [Fault(f"{path}:1:1", "$", "is not whole")]
+
+    text = with_key("broker.settle", "90") + "machines: {trade: mine.yaml}\n"
+    first, second = faults_of(text, check_machine=check)
+
+    assert "$.broker.settle" in first
+    assert second == "mine.yaml:1:1 $: is not whole"
+    assert asked == [(tmp_path / "mine.yaml", "trade")]

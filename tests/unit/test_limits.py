@@ -90,7 +90,9 @@ def test_limits_are_asked_where_entries_are_taken_and_shown_and_nowhere_else() -
     asks = {
         file.relative_to(package).as_posix()
         for file in package.rglob("*.py")
-        if re.search(r"^from fsm_trader\.core\.limits import", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if re.search(
+            r"^from fsm_trader\.core\.limits import .*\bentry_", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
     }
 
     assert asks == {"engine/entries.py", "core/status.py"}

@@ -309,3 +309,16 @@ def test_the_how_to_shows_lines_that_are_in_the_built_in_definition() -> None:
 )  # fmt: skip
 def test_the_changes_the_how_to_offers_are_accepted(old: str, new: str) -> None:
     assert parse_machine(changed(old, new), kind="trade", source="my.yaml").kind == "trade"
+
+
+def test_a_retry_policy_that_no_action_names_is_refused_in_a_file_and_kept_where_a_trade_runs_under_it(tmp_path):
+    text = changed("retries:\n", "retries:\n  notify: {attempts: 2, wait: 1s, retry_on: [not_done]}\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+
+    with pytest.raises(
+        SetupError, match=r"mine.yaml:\d+:\d+ .*retries.notify: retry policy notify is used by no action"
+    ):
+        load_machine(path, "trade")
+
+    assert "notify" in parse_machine(text, kind="trade", source="kept").policies

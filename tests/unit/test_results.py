@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, time, timedelta
 
 import msgspec
 
-from fsm_trader.core.charges import charges
+from fsm_trader.core.charges import FIRST_DAY, charges
 from fsm_trader.core.orders import Role
 from fsm_trader.core.results import net_of, trade_result
 
@@ -88,3 +88,16 @@ def test_the_day_is_the_sum_of_its_trades_open_ones_at_their_newest_price() -> N
     assert net_of(found, marks) == trade_result(first).net_paise + trade_result(second, mark_paise=9000).net_paise
     assert net_of(found, {}) == trade_result(first).net_paise + trade_result(second).net_paise
     assert net_of([], marks) == 0
+
+
+def test_a_trade_of_a_day_without_known_charges_counts_them_as_zero_and_says_so() -> None:
+    (trade,) = trades(*bought(1, 10000), *sold(1, 12000))
+    last_unknown = datetime.combine(FIRST_DAY - timedelta(days=1), time(10), at("10:00").tzinfo)
+    old = msgspec.structs.replace(trade, filled_at=last_unknown)
+    first = msgspec.structs.replace(trade, filled_at=last_unknown + timedelta(days=1))
+
+    assert (trade_result(old).charges_paise, trade_result(old).charges_are_known) == (0, False)
+    assert trade_result(old).net_paise == trade_result(old).gross_paise == LOT * 2000
+    assert trade_result(first).charges_are_known
+    assert trade_result(first).charges_paise > 0
+    assert net_of([old], {}) == LOT * 2000

@@ -398,3 +398,69 @@ def test_an_answer_that_is_not_telegrams_does_not_stop_the_thread(server, open_n
     tell_one_and_close(notifier)
 
     assert server.texts == ["text", "text"]
+
+
+def drip(first: bytes) -> Answering:
+    """Answer *first*, and then a byte at a time for as long as anybody listens."""
+
+    def act(handler: Handler) -> None:
+        handler.wfile.write(first)
+        handler.close_connection = True
+        # Nobody releases it before the end: it only paces the drops.
+        while not handler.server.release.wait(0.02):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+
+    return act
+
+
+def test_a_server_that_drips_bytes_is_cut_off_and_asked_again(server, open_notifier, caplog):
+    server.plan = [drip(b"")]
+    notifier = open_notifier(timeout=timedelta(milliseconds=200))
+
+    tell_one_and_close(notifier)
+
+    assert server.texts == ["text", "text"]
+    assert "no whole answer within 0.4 s; request 1 of 3" in caplog.text
+    assert "not delivered" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Slow: ", id="headers"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{", id="body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n{", id="body without end"),
+    ],
+)
+def test_an_answer_that_drips_after_its_status_is_cut_off_and_the_status_counts(server, open_notifier, caplog, first):
+    server.plan = [drip(first)]
+    notifier = open_notifier(timeout=timedelta(milliseconds=200))
+
+    notifier.tell(Notice("1", "text"))
+    notifier.tell(Notice("2", "next"))
+    notifier.close(PATIENCE_S)
+
+    assert server.texts == ["text", "next"]
+    assert caplog.text == ""
+
+
+class Defective(RetryRule, frozen=True, kw_only=True):
+    """Stands for a defect of a kind nobody foresaw, in the middle of a delivery."""
+
+    def wait_s(self, attempt: int, retry_after_s: float | None) -> float:
+        raise RuntimeError(TOKEN)
+
+
+def test_a_defect_costs_one_notice_and_is_said(server, open_notifier, caplog):
+    server.plan = [status(500, {})]
+    notifier = open_notifier(rule=Defective(attempts=3))
+
+    notifier.tell(Notice("1", "lost"))
+    notifier.tell(Notice("2", "next"))
+    notifier.close(PATIENCE_S)
+
+    assert server.texts[:2] == ["lost", "next"]
+    assert server.texts[2].startswith("1 notice was dropped")
+    assert "telegram: notice 1: raised RuntimeError, which nobody foresaw" in caplog.text
+    assert TOKEN not in caplog.text

@@ -1,0 +1,1 @@
+"""Journals of released versions, replayed by today's code for ever."""
