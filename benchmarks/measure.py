@@ -21,6 +21,10 @@ class WrongResultError(Exception):
     """What was timed did not do its work: its time says nothing."""
 
 
+class NotMeasuredError(Exception):
+    """What a figure needs is not on this machine: there is nothing to tell, and nothing is missed."""
+
+
 class Sample(msgspec.Struct, frozen=True):
     """One round of one side.
 
@@ -56,6 +60,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         repeats: rounds that count; one more is run first and dropped.
         sides: prepares both sides in an empty folder; what it opened is closed when it is left.
         most_s: bound on the median time of one operation.
+        least_rate: bound on the median, in operations a second.
         most_ratio: bound on the median ratio to the reference.
         most_bytes: bound on the largest peak memory.
         most_peak_ratio: bound on the largest peak memory divided by the reference's.
@@ -68,6 +73,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     sides: Callable[[Path], AbstractContextManager[Sides]]
     most_s: float | None = None
+    least_rate: float | None = None
     most_ratio: float | None = None
     most_bytes: int | None = None
     most_peak_ratio: float | None = None
@@ -110,6 +116,7 @@ def measure(figure: Figure, folder: Path) -> Result:
     """Run a figure's rounds in *folder*, which is empty.
 
     Raises:
+        NotMeasuredError: what the figure needs is not here.
         WrongResultError: a side did not do its work.
     """
     with figure.sides(folder) as sides:
@@ -162,6 +169,8 @@ def _held(
     held: list[tuple[str, bool]] = []
     if figure.most_s is not None:
         held.append((f"{figure.most_s:g} s", ours.median <= figure.most_s))
+    if figure.least_rate is not None:
+        held.append((f"{figure.least_rate:,.0f} {figure.unit}", ours.median * figure.least_rate <= 1))
     if figure.most_ratio is not None:
         held.append((f"{figure.most_ratio:g} x", ratio.median <= figure.most_ratio))
     if figure.most_bytes is not None:

@@ -9,38 +9,30 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import date, timedelta
 from pathlib import Path
 
+import past
 import processes
 from measure import Figure, Sample, Sides, expect
 
+from fsm_trader.app.recall import replay
 from fsm_trader.core.ledger import Ledger
-from fsm_trader.core.records import Record, decode
-from fsm_trader.journal.chain import Row
-from fsm_trader.journal.read import JournalReader, entry_of
-from fsm_trader.journal.store import JournalStore
+from fsm_trader.journal.read import JournalReader
 
 _ROWS = 50_000
-_DAY = date(2026, 6, 17)
 _QUERY = "SELECT seq, at, session, trade_id, kind, body FROM events ORDER BY seq"
 
 
 def build(folder: Path, least_rows: int) -> tuple[Path, int]:
-    """Play the sample day, and write it day after day, under new dates and ids, until a journal is long enough.
+    """Play the sample day, and put whole days before it until its journal is long enough.
 
     Returns:
-        The journal, and its number of rows: whole days, at least *least_rows*.
+        The journal, and its number of rows: at least *least_rows*.
     """
     processes.play_day(folder)
-    with JournalReader(f"sqlite:///{folder / 'var' / 'fsm_trader.db'}") as reader:
-        rows = list(reader.rows())
-    file = folder / "long.db"
-    days = -(-least_rows // len(rows))
-    with closing(JournalStore(f"sqlite:///{file}")) as store:
-        for place in range(days):
-            _write(store, rows, _DAY + timedelta(days=place))
-    return file, days * len(rows)
+    file = past.build(folder, folder / "long", past.rows_of(folder), least_rows) / past.JOURNAL
+    with JournalReader(f"sqlite:///{file}") as reader:
+        return file, reader.newest()
 
 
 def sessions_of(file: Path) -> dict[str, int]:
@@ -54,12 +46,34 @@ def sessions_of(file: Path) -> dict[str, int]:
 
 @contextmanager
 def replay_sides(folder: Path, least_rows: int = _ROWS) -> Iterator[Sides]:
-    file, rows = build(folder, least_rows)
+    """Prepare the replay to the present: what a session that is over said of itself alone is not decoded."""
+
+    def replayed(reader: JournalReader) -> Ledger:
+        begun = reader.newest_session()
+        return Ledger() if begun is None else replay(reader, *begun)
+
+    yield _folded(*build(folder, least_rows), replayed)
+
+
+@contextmanager
+def fold_sides(folder: Path, least_rows: int = _ROWS) -> Iterator[Sides]:
+    """Prepare what ``journal verify`` does: every row is decoded and folded."""
+
+    def verified(reader: JournalReader) -> Ledger:
+        ledger = Ledger()
+        found = reader.verify(ledger.fold)
+        expect(found.fault is None and found.rows == ledger.seq, f"the journal: {found}; expected one that verifies")
+        return ledger
+
+    yield _folded(*build(folder, least_rows), verified)
+
+
+def _folded(file: Path, rows: int, read: Callable[[JournalReader], Ledger]) -> Sides:
     ledgers: list[Ledger] = []
 
     def fold() -> int:
         with JournalReader(f"sqlite:///{file}") as reader:
-            ledger = Ledger().fold(reader.checked())
+            ledger = read(reader)
         ledgers[:] = [ledger]
         return ledger.seq
 
@@ -75,7 +89,7 @@ def replay_sides(folder: Path, least_rows: int = _ROWS) -> Iterator[Sides]:
             f"expected row {rows}, CLOSED and 8 trades CLOSED",
         )
 
-    yield _sides(rows, ours=fold, reference=parse, check=check)
+    return _sides(rows, ours=fold, reference=parse, check=check)
 
 
 @contextmanager
@@ -92,19 +106,6 @@ def verify_sides(folder: Path, least_rows: int = _ROWS) -> Iterator[Sides]:
         return _each(file, lambda row: hashlib.sha256(row[5].encode()).hexdigest())
 
     yield _sides(rows, ours=verify, reference=digest, check=lambda: None)
-
-
-def _write(store: JournalStore, rows: list[Row], day: date) -> None:
-    entries = [entry_of(row) for row in rows]
-    # One commit a day: how the rows are grouped leaves no trace in them.
-    moved = [_moved(row, day) for row in rows]
-    store.append(entries[-1].at + (day - _DAY), day.isoformat(), moved)
-
-
-def _moved(row: Row, day: date) -> Record:
-    """Return a row's record as it would read on another day: session, trade ids and times all carry the date."""
-    body = row.body.replace(_DAY.isoformat(), day.isoformat())
-    return decode(body.replace(f"{_DAY:%Y%m%d}", f"{day:%Y%m%d}"))
 
 
 def _each(file: Path, take: Callable[[tuple[str, ...]], object]) -> int:
@@ -131,18 +132,29 @@ def _timed(read: Callable[[], int], rows: int) -> Sample:
 FIGURES = (
     Figure(
         name="replay",
-        title="replay into a ledger, the chain verified",
+        title="a replay to the present, the chain verified",
         against="sqlite3 rows and json.loads",
         unit="rows/s",
-        repeats=9,
+        repeats=11,
         sides=replay_sides,
+        least_rate=300_000,
+    ),
+    Figure(
+        name="fold",
+        title="every row verified, decoded and folded",
+        against="sqlite3 rows and json.loads",
+        unit="rows/s",
+        repeats=11,
+        sides=fold_sides,
+        most_ratio=1.2,
     ),
     Figure(
         name="verify",
         title="verify the hash chain",
         against="sqlite3 rows and one SHA-256",
         unit="rows/s",
-        repeats=9,
+        repeats=11,
         sides=verify_sides,
+        least_rate=300_000,
     ),
 )

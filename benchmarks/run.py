@@ -16,12 +16,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import commits
+import drills
+import durable
 import fires
 import msgspec
 import processes
 import replays
 import restarts
-from measure import Figure, Result, Spread, Unit, measure
+from measure import Figure, NotMeasuredError, Result, Spread, Unit, measure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -29,9 +31,11 @@ from rich.table import Table
 FIGURES: tuple[Figure, ...] = (
     *processes.FIGURES,
     *commits.FIGURES,
+    *durable.FIGURES,
     *replays.FIGURES,
     *restarts.FIGURES,
     *fires.FIGURES,
+    *drills.FIGURES,
 )
 _PACKAGES = ("fsm_trader", "msgspec", "SQLAlchemy", "transitions")
 # On the checkout's own disk, where a journal would be too: the system's temporary folder may be memory only.
@@ -51,10 +55,11 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What ``--json`` writes. All times are seconds, memory is bytes."""
+    """What ``--json`` writes. All times are seconds, memory is bytes; *unmeasured* says why by the figure's name."""
 
     surroundings: Surroundings
     results: tuple[Result, ...]
+    unmeasured: dict[str, str] = {}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,11 +69,13 @@ def main(arguments: Sequence[str]) -> int:
     # A pipe has no width of its own; one that holds the whole table serves a reader best.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     surroundings = look_around()
-    results = _measured(asked, console)
+    results, unmeasured = _measured(asked, console)
     console.print(table_of(results))
+    for name, why in unmeasured.items():
+        console.print(f"{name}: not measured: {why}")
     console.print(_words(surroundings))
     if options.json is not None:
-        report = msgspec.json.encode(Report(surroundings, tuple(results)))
+        report = msgspec.json.encode(Report(surroundings, tuple(results), unmeasured))
         options.json.write_bytes(msgspec.json.format(report, indent=2) + b"\n")
     missed = [f"{result.name}: {bound}" for result in results for bound in result.missed]
     if missed:
@@ -116,20 +123,24 @@ def look_around() -> Surroundings:
     )
 
 
-def _measured(figures: Sequence[Figure], console: Console) -> list[Result]:
+def _measured(figures: Sequence[Figure], console: Console) -> tuple[list[Result], dict[str, str]]:
     results: list[Result] = []
+    unmeasured: dict[str, str] = {}
     _BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_BUILD) as root:
         for figure in figures:
             folder = Path(root) / figure.name
             folder.mkdir()
             with console.status(f"{figure.name}: {figure.title}"):
-                results.append(measure(figure, folder))
-    return results
+                try:
+                    results.append(measure(figure, folder))
+                except NotMeasuredError as why:
+                    unmeasured[figure.name] = str(why)
+    return results, unmeasured
 
 
 def _legend(results: Sequence[Result]) -> str:
-    return "\n".join(f"{result.name:8} {result.title}, beside {result.against}" for result in results)
+    return "\n".join(f"{result.name:10} {result.title}, beside {result.against}" for result in results)
 
 
 def _memory(result: Result) -> str:

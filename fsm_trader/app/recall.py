@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fsm_trader.core.ledger import Ledger, trade_from
-from fsm_trader.core.records import Carried, Inherited, RunStarted
+from fsm_trader.core.ledger import PASSING, Ledger, trade_from
+from fsm_trader.core.records import Carried, Entry, Inherited, RunStarted
 from fsm_trader.journal.look_up import DaySoFar
 from fsm_trader.journal.read import JournalReader
 from fsm_trader.journal.store import JournalStore
@@ -27,14 +27,36 @@ def recall(reader: JournalReader) -> Ledger:
         return Ledger()
     begins, head = newest
     record = begins.record
-    if not isinstance(record, RunStarted) or record.inherits is None:
+    if not isinstance(record, RunStarted):
         return Ledger().fold(reader.checked())
+    if record.inherits is None:
+        return replay(reader, begins, head)
     trades = [
         trade_from(reader.checked_trade(each.trade_id, before=begins.seq, rows=each.rows))
         for each in record.inherits.carried
     ]
     before = begins.seq - 1
     return Ledger.carrying(trades, seq=before).fold(reader.checked(after=before, head=head))
+
+
+def replay(reader: JournalReader, begins: Entry, head: str) -> Ledger:
+    """Return the present from every row there is, each held against its hash.
+
+    The candles, signals, refusals and health checks of sessions that are over are not decoded: the row that begins a
+    session forgets them. All other rows are folded.
+
+    Args:
+        reader: of the journal.
+        begins: the row that begins the newest session.
+        head: the hash of the row before it.
+
+    Raises:
+        VerificationError: a row is false, missing or cannot be read.
+        HaltError: the rows contradict each other.
+    """
+    before = begins.seq - 1
+    past = Ledger().fold_past(reader.checked(before=begins.seq, unread=PASSING), seq=before)
+    return past.fold(reader.checked(after=before, head=head))
 
 
 def inherited(ledger: Ledger, journal: JournalStore, day: DaySoFar) -> Inherited:

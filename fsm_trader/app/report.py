@@ -13,7 +13,8 @@ from fsm_trader.app.recall import recall
 from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.settings import Settings
 from fsm_trader.core.status import Status, status
-from fsm_trader.errors import HaltError, VerificationError
+from fsm_trader.journal.broken import broken
+from fsm_trader.journal.chain import GENESIS
 from fsm_trader.journal.read import JournalReader, Verified
 from fsm_trader.journal.store import file_of
 from fsm_trader.ops.lock import holder_of
@@ -42,18 +43,16 @@ def verify(settings: Settings) -> Verified:
     """Recompute the hash chain of the journal, read every row and fold it.
 
     Raises:
-        SetupError: there is no journal, or it is no journal.
+        SetupError: there is no file, or it cannot be opened for a reason that lies outside of it.
     """
+    if fault := broken(settings.journal_url):
+        return Verified(0, GENESIS, fault, 1)
     with JournalReader(settings.journal_url) as reader:
-        found = reader.verify()
+        found = reader.verify(Ledger().fold)
         if found.fault is not None:
             return found
         for digest, text in reader.definitions().items():
             if hashlib.sha256(text.encode()).hexdigest() != digest:
                 fault = f"the machine definition kept under {digest[:12]} is another text than the one it is named by"
                 return msgspec.structs.replace(found, fault=fault)
-        try:
-            Ledger().fold(reader.entries())
-        except (VerificationError, HaltError) as error:
-            return msgspec.structs.replace(found, fault=str(error))
     return found

@@ -13,16 +13,17 @@ from datetime import date
 import msgspec
 
 from fsm_trader import __version__
-from fsm_trader.app.files import check_start, machines_of
+from fsm_trader.app.files import check_start, machines_of, refuse_other_broker
+from fsm_trader.app.outside import Outside
 from fsm_trader.app.recall import inherited, recall
 from fsm_trader.app.requests import RequestObserver, heeding, requests_of
 from fsm_trader.app.service import serving
 from fsm_trader.app.stops import StopSignals
-from fsm_trader.app.world import PaperWorld, open_world
+from fsm_trader.app.world import open_world
 from fsm_trader.broker.paper.book import PaperBook
 from fsm_trader.core.day import DayPlan
 from fsm_trader.core.ledger import Ledger
-from fsm_trader.core.records import AlarmRaised, InputRefused, RunStarted, RunStopped
+from fsm_trader.core.records import AlarmRaised, DamageFound, InputRefused, RunStarted, RunStopped
 from fsm_trader.core.settings import Settings
 from fsm_trader.engine import loop
 from fsm_trader.engine.act import Effects
@@ -30,12 +31,13 @@ from fsm_trader.engine.floor import Floor, Observer
 from fsm_trader.engine.signals import Seat
 from fsm_trader.engine.tell import LogObserver, NoticeObserver
 from fsm_trader.engine.trader import Trader
-from fsm_trader.engine.work import Inbox, InlineWorker, Worker
+from fsm_trader.engine.work import Inbox, Worker
 from fsm_trader.errors import HaltError, VerificationError
 from fsm_trader.journal.ballast import BALLAST_BYTES
 from fsm_trader.journal.look_up import DaySoFar
 from fsm_trader.journal.read import JournalReader
 from fsm_trader.journal.store import JournalStore, file_of
+from fsm_trader.machines.caution import warnings_of
 from fsm_trader.machines.load import parse_machine
 from fsm_trader.machines.run import Machine
 from fsm_trader.machines.spec import MachineSpec
@@ -46,8 +48,9 @@ from fsm_trader.ops.lock import WriterLock, lock_of
 from fsm_trader.ops.logs import prove_log, setup_logging
 from fsm_trader.strategy import registry
 
-DONE, STOPPED_OPEN = 0, 3
+DONE, STOPPED_OPEN, LOGGED_OUT = 0, 3, 5
 _NOTICES_CLOSE_S = 10.0
+_CALLS_CLOSE_S = 2.0
 _LOG = logging.getLogger(__name__)
 _ASK_FIRST = "No entry is taken until the broker was asked about everything; exits go on."
 
@@ -98,15 +101,12 @@ def run(
         journal, ledger = _known_journal(settings, stack)
         # What may still be refused comes before the world begins: a day that was begun must be played.
         prove_log(settings.log)
-        notifier = _notifier(settings)
+        notifier = _notifier(settings, specs[0])
         stack.callback(notifier.close, 0.0)
         requests = requests_of(settings)
         if requests is not None:
             requests.prepare()
-        book = PaperBook(settings.broker.paper.book)
-        stack.callback(book.close)
-        history = _nothing_so_far if journal is None else journal.day_so_far
-        world = open_world(settings, ledger, book, history)
+        world = _open_outside(settings, ledger, journal, stack)
         logs = setup_logging(settings.log, clock=world.clock, console_level=console_level, stream=console)
         stack.callback(logs.close)
         past = Past(journal or _open_journal(settings, stack), ledger)
@@ -115,24 +115,46 @@ def run(
             LogObserver(),
             NoticeObserver(notifier, underlying=settings.market.underlying.symbol),
             *([] if requests is None else [RequestObserver(requests)]),
-            *watch(world.recorded.label, world.plan),
+            *watch(world.label, world.plan),
         )
         inbox = Inbox(world.clock)
-        floor = _floor(settings, world, past, specs, observers=observers, worker=InlineWorker(inbox))
+        # Closed again here, before the log is: what it tells until then is heard.
+        stack.callback(world.close)
+        worker = world.connect(inbox)
+        stack.callback(worker.close, _CALLS_CLOSE_S)
+        floor = _floor(settings, world, past, specs, observers=observers, worker=worker)
         past.journal.on_trouble = floor.troubled
+        past.journal.on_remark = floor.remarked
         trader = _trader(floor, world)
+        for fault in (fault for spec in specs for fault in warnings_of(spec)):
+            _LOG.warning("%s", fault)
         _begin(floor, past.journal, specs, world)
         with (
             stops.heard_by(inbox.put),
             heeding(requests, ledger, inbox.put),
-            serving(floor, past.journal, os.environ) as longest_wait,
+            serving(floor, past.journal, os.environ, second=world.second) as longest_wait,
         ):
             try:
-                loop.run(trader, inbox=inbox, clock=world.clock, longest_wait=longest_wait)
+                wait = min(filter(None, (longest_wait, world.second)), default=None)
+                loop.run(trader, inbox=inbox, clock=world.clock, longest_wait=wait, news=world.news)
             except HaltError as error:
                 _call_a_person(notifier, floor, error)
                 raise
-        return _end(floor, trader, book)
+        return _end(floor, trader, world)
+
+
+def _open_outside(settings: Settings, ledger: Ledger, journal: JournalStore | None, stack: ExitStack) -> Outside:
+    history = _nothing_so_far if journal is None else journal.day_so_far
+    if settings.broker.kind == "kite":
+        from fsm_trader.app.live import open_live_world  # noqa: PLC0415 - a paper session needs none of it
+
+        live = open_live_world(settings, ledger, history)
+        stack.callback(live.close)
+        return live
+    refuse_other_broker(settings, ledger, "")
+    book = PaperBook(settings.broker.paper.book)
+    stack.callback(book.close)
+    return open_world(settings, ledger, book, history)
 
 
 def _known_journal(settings: Settings, stack: ExitStack) -> tuple[JournalStore | None, Ledger]:
@@ -164,7 +186,7 @@ def _open_journal(settings: Settings, stack: ExitStack) -> JournalStore:
 
 def _floor(
     settings: Settings,
-    world: PaperWorld,
+    world: Outside,
     past: Past,
     specs: tuple[MachineSpec, MachineSpec],
     *,
@@ -180,7 +202,7 @@ def _floor(
         clock=world.clock,
         journal=past.journal,
         ledger=past.ledger,
-        effects=Effects(broker=world.broker, feed=world.recorded, clock=world.clock),
+        effects=Effects(broker=world.broker, feed=world.feed, clock=world.clock, session_machine=session_spec),
         worker=worker,
         session_machine=Machine(session_spec),
         trade_machine=machines[trade_spec.digest],
@@ -189,9 +211,9 @@ def _floor(
     )
 
 
-def _trader(floor: Floor, world: PaperWorld) -> Trader:
+def _trader(floor: Floor, world: Outside) -> Trader:
     seats = [Seat(each, registry.build(each.class_name, each.params)) for each in floor.settings.strategies]
-    return Trader(floor, feed=world.recorded, contracts=world.contracts, seats=seats)
+    return Trader(floor, feed=world.feed, contracts=world.contracts, seats=seats)
 
 
 def _trade_machines(spec: MachineSpec, past: Past) -> dict[str, Machine]:
@@ -210,16 +232,20 @@ def _trade_machines(spec: MachineSpec, past: Past) -> dict[str, Machine]:
     return machines
 
 
-def _notifier(settings: Settings) -> Notifier:
+def _notifier(settings: Settings, session_spec: MachineSpec) -> Notifier:
     log = LogNotifier(logging.getLogger("fsm_trader.notify"))
     if settings.telegram is None:
         return log
-    from fsm_trader.notify.telegram import TelegramNotifier  # noqa: PLC0415 - requests is imported only where used
+    from fsm_trader.notify.telegram import (  # noqa: PLC0415 - requests is imported only where used
+        TelegramNotifier,
+        rule_of,
+    )
 
-    return Notifiers(log, TelegramNotifier(settings.telegram))
+    policy = session_spec.policies[session_spec.calls["tell"]]
+    return Notifiers(log, TelegramNotifier(settings.telegram, rule=rule_of(policy)))
 
 
-def _begin(floor: Floor, journal: JournalStore, specs: tuple[MachineSpec, MachineSpec], world: PaperWorld) -> None:
+def _begin(floor: Floor, journal: JournalStore, specs: tuple[MachineSpec, MachineSpec], world: Outside) -> None:
     for spec in specs:
         journal.define(spec.digest, spec.kind, spec.text)
     is_new = floor.ledger.session != floor.session
@@ -232,9 +258,11 @@ def _begin(floor: Floor, journal: JournalStore, specs: tuple[MachineSpec, Machin
             pid=os.getpid(),
             found="" if is_new else _found(floor.ledger),
             inherits=inherited(floor.ledger, journal, journal.day_so_far(floor.plan.day)) if is_new else None,
+            broker=world.kind,
         ),
         *(AlarmRaised(f"{damage}. {_ASK_FIRST}") for damage in journal.damage),
-        *(InputRefused("recorded data", reason) for reason in world.recorded.skipped if is_new),
+        *([DamageFound(journal.damage)] if journal.damage else []),
+        *(InputRefused("recorded data", reason) for reason in world.skipped if is_new),
     )
     if journal.damage:
         floor.unreconciled = f"the journal is damaged and the broker was not asked yet: {'; '.join(journal.damage)}"
@@ -253,10 +281,13 @@ def _call_a_person(notifier: Notifier, floor: Floor, error: HaltError) -> None:
     notifier.tell(Notice(f"{floor.session}/halt/{floor.ledger.seq}", text, critical=True))
 
 
-def _end(floor: Floor, trader: Trader, book: PaperBook) -> Outcome:
+def _end(floor: Floor, trader: Trader, world: Outside) -> Outcome:
     still_open = tuple(trade.trade_id for trade in floor.ledger.open_trades)
-    code = STOPPED_OPEN if still_open else DONE
+    code = STOPPED_OPEN if still_open else LOGGED_OUT if trader.ended_logged_out else DONE
     floor.commit(RunStopped(code, trader.stop_reason, still_open))
-    if trader.session.is_over and not still_open:
-        book.finish(floor.clock.now())
+    # A day whose market closed with a position open is over too: nothing can be sold in it, and the next start has to
+    # find another day, or a position that was left once would be left for ever.
+    now, closes_at = floor.clock.now(), floor.plan.closes_at
+    if (closes_at is not None and now >= closes_at) if still_open else trader.session.is_over:
+        world.over(now)
     return Outcome(code, trader.stop_reason, floor.ledger)

@@ -71,7 +71,7 @@ class ServiceObserver:
 
     def passed(self, now: datetime) -> None:
         """Say that the session is taken up, and give a sign of life when one is due."""
-        if self._floor.ledger.state not in WATCHING:
+        if self._floor.ledger.state not in WATCHING or self._floor.logged_out:
             self._watched_since = None
         elif self._watched_since is None:
             self._watched_since = now
@@ -94,10 +94,11 @@ class ServiceObserver:
         """Return what is not fresh, in words; empty when all is well.
 
         Candles and broker are wanted while the session watches the market, from the moment this process began to;
-        while it squares off, candles decide nothing any more.
+        while it squares off, candles decide nothing any more. Where a person must log in nothing is wanted: to be
+        killed and started again would not help.
         """
         since, ledger, settings = self._watched_since, self._floor.ledger, self._floor.settings
-        if since is None:
+        if since is None or self._floor.logged_out:
             return ()
         faults: list[str] = []
         candle = ledger.last_candle.get(settings.market.underlying.token)
@@ -142,8 +143,16 @@ class ServiceObserver:
 
 
 @contextmanager
-def serving(floor: Floor, journal: JournalStore, environ: Mapping[str, str]) -> Iterator[timedelta | None]:
+def serving(
+    floor: Floor, journal: JournalStore, environ: Mapping[str, str], *, second: timedelta | None = None
+) -> Iterator[timedelta | None]:
     """Tell the service manager, where there is one, how the block goes.
+
+    Args:
+        floor: the session.
+        journal: its journal.
+        environ: where the manager's socket is named.
+        second: what passes of the session's time in a real second; None: as ``market.speed`` says.
 
     Yields:
         The longest the loop may wait at a time, in the session's time; None: as long as it likes.
@@ -155,7 +164,7 @@ def serving(floor: Floor, journal: JournalStore, environ: Mapping[str, str]) -> 
     observer = ServiceObserver(manager, floor, check_journal=journal.check)
     floor.watch(observer)
     try:
-        yield _longest_wait(floor, manager)
+        yield _longest_wait(floor, manager, second)
         # A day that was over before the loop turned once was taken up too: it must not look like a start that failed.
         observer.ready()
     finally:
@@ -177,9 +186,13 @@ def secrets_of(path: Path, environ: Mapping[str, str]) -> tuple[Settings, tuple[
 
 
 def written_folders(settings: Settings) -> tuple[Path, ...]:
-    """Return the folders a run writes to: of the journal, the paper book and the log."""
+    """Return the folders a run writes to: of the journal, the log, and the paper book where there is one.
+
+    What a live session keeps beside these lies in the first of them; the token file is read, and written by ``login``.
+    """
     file = file_of(settings.journal_url)
-    files = [*([] if file is None else [file]), settings.broker.paper.book, settings.log.file]
+    book = [settings.broker.paper.book] if settings.broker.kind == "paper" else []
+    files = [*([] if file is None else [file]), *book, settings.log.file]
     return tuple(dict.fromkeys(each.absolute().parent for each in files))
 
 
@@ -213,8 +226,10 @@ class _AnySecret(Mapping[str, str]):
         return len(self._environ)
 
 
-def _longest_wait(floor: Floor, manager: ServiceSocket) -> timedelta | None:
+def _longest_wait(floor: Floor, manager: ServiceSocket, second: timedelta | None) -> timedelta | None:
     real = min(_TURN_S, _TURN_S if manager.watchdog_s is None else manager.watchdog_s / 3)
+    if second is not None:
+        return real * second
     if not floor.clock.is_virtual:
         return timedelta(seconds=real)
     speed = floor.settings.market.speed

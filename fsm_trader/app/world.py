@@ -1,4 +1,4 @@
-"""The world a paper session trades in: a recorded day, a broker with a book of its own, and the day's clock.
+"""The world a paper session trades in (``Outside``): a recorded day, a broker with a book of its own, the day's clock.
 
 The world outlives the trader: a run that was stopped or killed goes on at the moment the world stands at.
 """
@@ -6,7 +6,7 @@ The world outlives the trader: a run that was stopped or killed goes on at the m
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,10 +18,12 @@ from fsm_trader.broker.paper.broker import PaperBroker
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.day import DayPlan
+from fsm_trader.core.events import Event
 from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.settings import Settings
 from fsm_trader.core.tags import owner_of, read_tag
 from fsm_trader.engine.session import FINAL
+from fsm_trader.engine.work import Inbox, InlineWorker
 from fsm_trader.errors import Fault, SetupError, UnavailableError
 from fsm_trader.journal.look_up import DaySoFar
 from fsm_trader.market.recorded import RecordedDay, days
@@ -48,6 +50,46 @@ class PaperWorld(msgspec.Struct, frozen=True):
     broker: PaperBroker
     book: PaperBook
     session: str
+
+    @property
+    def label(self) -> str:
+        """Which day it is."""
+        return self.recorded.label
+
+    @property
+    def feed(self) -> RecordedDay:
+        """The recorded day."""
+        return self.recorded
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What of the data was left out, and why."""
+        return tuple(self.recorded.skipped)
+
+    @property
+    def kind(self) -> str:
+        """Empty: what the journals of paper sessions have always said."""
+        return ""
+
+    @property
+    def second(self) -> timedelta | None:
+        """None: there is no news, and nobody outside lives in its time."""
+        return None
+
+    def connect(self, inbox: Inbox) -> InlineWorker:
+        """Return who makes each call at once, as a virtual clock needs."""
+        return InlineWorker(inbox)
+
+    def news(self) -> Sequence[Event]:
+        """Return nothing: a recorded day tells what it is asked."""
+        return ()
+
+    def over(self, now: datetime) -> None:
+        """End the day, so that the next start begins another one."""
+        self.book.finish(now)
+
+    def close(self) -> None:
+        """Do nothing: the book is closed by who opened it."""
 
 
 def open_world(settings: Settings, ledger: Ledger, book: PaperBook, history: History) -> PaperWorld:
@@ -103,7 +145,7 @@ def _day_to_play(settings: Settings, book: PaperBook, ledger: Ledger) -> Recorde
             return recorded_day(settings, day=playing.day.isoformat())
         except SetupError as error:
             raise SetupError([*error.faults, _in_play(settings, playing)]) from error
-    if ledger.open_trades:
+    if ledger.open_trades and not _was_played_last(book, ledger):
         ids = ", ".join(trade.trade_id for trade in ledger.open_trades)
         raise SetupError.at(
             str(settings.broker.paper.book),
@@ -111,6 +153,11 @@ def _day_to_play(settings: Settings, book: PaperBook, ledger: Ledger) -> Recorde
             "were traded in: put it back, or begin a new journal",
         )
     return recorded_day(settings, day=_next_day(settings, book))
+
+
+def _was_played_last(book: PaperBook, ledger: Ledger) -> bool:
+    """Tell whether the book's newest play is the journal's newest session: what that left open is in the right book."""
+    return book.world is not None and ledger.session.startswith(book.world.day.isoformat())
 
 
 def _refuse_orphans(settings: Settings, ledger: Ledger, world: World, broker: PaperBroker) -> None:

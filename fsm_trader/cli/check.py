@@ -6,10 +6,21 @@ import argparse
 import json
 from datetime import date
 
-from fsm_trader.app.files import check_start, day_plan, machines_of, recorded_day, settings_of
+from fsm_trader.app.files import (
+    calendar_of,
+    check_start,
+    day_plan,
+    live_day,
+    live_label,
+    machines_of,
+    recorded_day,
+    settings_of,
+)
 from fsm_trader.config.show import describe
 from fsm_trader.core.money import show_rupees
 from fsm_trader.core.settings import Settings, StrategySettings
+from fsm_trader.machines.caution import warnings_of
+from fsm_trader.market.calendar import window_notes
 
 
 def call(options: argparse.Namespace) -> int:
@@ -19,12 +30,17 @@ def call(options: argparse.Namespace) -> int:
     specs = machines_of(settings)
     recorded = recorded_day(settings) if settings.market.recorded is not None else None
     digests = {spec.kind: spec.digest for spec in specs}
+    warnings = [str(fault) for spec in specs for fault in warnings_of(spec)]
     if options.json:
-        print(json.dumps({"ok": True, "settings": describe(settings), "machines": digests}, indent=2))
+        answer = {"ok": True, "warnings": warnings, "settings": describe(settings), "machines": digests}
+        print(json.dumps(answer, indent=2))
         return 0
+    for warning in warnings:
+        print(f"warning: {warning}")
     print(f"{options.file}: nothing is wrong with it or the files it names.\n")
     session = settings.session
-    day = recorded.label if recorded is not None else "live"
+    today = None if recorded is not None else live_day(settings)
+    day = recorded.label if recorded is not None else live_label(settings)
     print(f"  session     {session.name} ({session.timezone}, calendar {session.calendar})")
     print(f"  broker      {settings.broker.kind}, product {settings.broker.product}")
     print(f"  market      {settings.market.underlying.symbol}: {day}")
@@ -32,7 +48,7 @@ def call(options: argparse.Namespace) -> int:
     print(f"  {session.health_check.start:%H:%M}-{session.health_check.end:%H:%M} health check")
     print(f"  {session.trading.start:%H:%M}-{session.trading.end:%H:%M} entries")
     print(f"  {session.square_off:%H:%M}       every open trade is squared off")
-    for note in _notes(settings, None if recorded is None else recorded.day):
+    for note in _notes(settings, today if recorded is None else recorded.day):
         print(f"  note        {note}")
     _limits(settings)
     for strategy in settings.strategies:
@@ -43,17 +59,15 @@ def call(options: argparse.Namespace) -> int:
 
 
 def _notes(settings: Settings, day: date | None) -> list[str]:
-    """Say what is not as usual on the recorded day: no trading at all, or an early close."""
+    """Say what is not as usual on the day that would be run: no trading at all, other hours, an early close."""
     if day is None:
         return []
+    notes = list(window_notes(calendar_of(settings), settings.session, day))
     plan = day_plan(settings, day)
-    if plan.why_closed is not None:
-        return [f"{day} is not traded: {plan.why_closed}"]
-    if plan.square_off.time() == settings.session.square_off:
-        return []
-    return [
-        f"on {day} entries end and open trades are squared off at {plan.square_off:%H:%M}: the market closes soon after"
-    ]
+    if plan.why_closed is None and plan.square_off.time() != settings.session.square_off:
+        at = f"{plan.square_off:%H:%M}"
+        notes.append(f"on {day} entries end and open trades are squared off at {at}: the market closes soon after")
+    return notes
 
 
 def _limits(settings: Settings) -> None:

@@ -31,6 +31,9 @@ _CODES = """exit codes:
 """
 _EXAMPLE = "python -m fsm_trader"
 _LONGEST_WAIT_S = 600
+_LAST_PORT = 65_535
+_LEAST_SPEED, _MOST_SPEED = 0.01, 100_000
+_MOST_ROWS = 1_000_000_000
 # 128 and the signal's number, as a shell counts it.
 _INTERRUPTED = 130
 
@@ -107,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     _journal(verbs)
     _diagram(verbs)
     _service(verbs)
+    _drill(verbs)
+    _sandbox(verbs)
+    _login(verbs)
     return parser
 
 
@@ -187,6 +193,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    # No journal has more rows, and what Python can count is not what it can keep.
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(_MOST_ROWS)) or int(text) > _MOST_ROWS:
+        raise argparse.ArgumentTypeError(f"was {text[:60]!r}; expected a whole number from 0 to {_MOST_ROWS}")
+    return int(text)
+
+
 def _diagram(verbs: Verbs[argparse.ArgumentParser]) -> None:
     help_ = "draw both machines, from the definitions that run: Mermaid, DOT and SVG"
     verb = _verb(verbs, "diagram", help_, "diagram session.yaml -o out/")
@@ -203,6 +216,73 @@ def _service(verbs: Verbs[argparse.ArgumentParser]) -> None:
     verb.add_argument(
         "--user", default="fsm_trader", metavar="NAME", help="the system user it runs as, never root (fsm_trader)"
     )
+
+
+def _drill(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    help_ = "kill and fault this session on simulated days, in memory: a matrix that passes, or exit 6"
+    verb = _verb(verbs, "drill", help_, "drill session.yaml --seeds 1000")
+    _file(verb)
+    _json(verb)
+    verb.add_argument("--seeds", type=_count, default=200, metavar="N", help="how many seeded days to play (200)")
+    verb.add_argument("--first-seed", type=_count, default=0, metavar="N", help="seed of the first of them (0)")
+    verb.add_argument("--no-matrix", action="store_true", help="only seeded days, not the kill matrix")
+    verb.add_argument("--double", action="store_true", help="kill each process that follows, too; takes an hour")
+    verb.add_argument("--seed", type=_count, metavar="N", help="play the day of one seed and print its journal")
+    verb.add_argument("--case", metavar="TEXT", help="play one case of the matrix, as a failure names it")
+
+
+def _sandbox(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    help_ = "serve a recorded day as Kite would, on this machine: orders, candles and ticks, with planned faults"
+    verb = _verb(verbs, "sandbox", help_, "sandbox session.yaml --write-session on-sandbox.yaml")
+    _file(verb)
+    _json(verb)
+    verb.add_argument("--host", default="127.0.0.1", help="loopback address to listen at (127.0.0.1)")
+    verb.add_argument("--port", type=_port, default=8923, help="port to listen at, 0 for any that is free (8923)")
+    verb.add_argument("--speed", type=_speed, metavar="N", help="seconds of the day in a second (market.speed, or 60)")
+    verb.add_argument("--book", type=Path, metavar="FILE", help="where the day is kept (sandbox.db by the paper book)")
+    verb.add_argument("--faults", type=Path, metavar="plan.yaml", help="what goes wrong, and when")
+    verb.add_argument("--fault", action="append", default=[], metavar="{...}", help="one more fault; may be repeated")
+    verb.add_argument("--no-limits", action="store_true", help="do not keep Kite's rate limits")
+    verb.add_argument("--catch-up", action="store_true", help="go on where the day would stand had it not been stopped")
+    verb.add_argument("--redirect-url", metavar="URL", help="where a login sends the browser (it shows the token)")
+    verb.add_argument(
+        "--write-session", metavar="FILE", help="write a session file that trades here, beside the given one"
+    )
+
+
+def _login(verbs: Verbs[argparse.ArgumentParser]) -> None:
+    verb = _verb(verbs, "login", "log in at Kite and keep today's access token for the trader", "login session.yaml")
+    _file(verb)
+    _json(verb)
+    verb.add_argument("--open", action="store_true", help="open the login page in a browser")
+    how = verb.add_mutually_exclusive_group()
+    how.add_argument("--request-token", metavar="TOKEN", help="what the login ended with, instead of being asked")
+    how.add_argument(
+        "--listen", type=_port, metavar="PORT", help="catch the redirect on 127.0.0.1:PORT, instead of being asked"
+    )
+    verb.add_argument(
+        "--wait",
+        type=_seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long to wait for the redirect, up to 600 (300)",
+    )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= _LAST_PORT):
+        raise argparse.ArgumentTypeError(f"was {text!r}; expected a port from 0 to {_LAST_PORT}")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not _LEAST_SPEED <= value <= _MOST_SPEED:
+        raise argparse.ArgumentTypeError(f"was {text!r}; expected a number from {_LEAST_SPEED} to {_MOST_SPEED}")
+    return value
 
 
 def _journal(verbs: Verbs[argparse.ArgumentParser]) -> None:
@@ -222,6 +302,6 @@ def _journal(verbs: Verbs[argparse.ArgumentParser]) -> None:
             ask.add_argument("--trade", metavar="ID", help="rows of one trade only")
             ask.add_argument("--session", metavar="ID", help="rows of one session only")
             ask.add_argument("--kind", metavar="KIND", help="rows of one kind only, such as trade_moved")
-            ask.add_argument("--last", type=int, metavar="N", default=50, help="how many rows, 0 for all (50)")
+            ask.add_argument("--last", type=_count, metavar="N", default=50, help="how many rows, 0 for all (50)")
         if name == "export":
             ask.add_argument("-o", "--out", type=Path, metavar="FILE", help="a file instead of standard output")

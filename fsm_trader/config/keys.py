@@ -21,7 +21,7 @@ SESSION_FILE: dict[str, Keys] = {
     "": Keys(("session", "market", "strategies"), ("broker", "journal", "notify", "risk", "machines", "log")),
     "session": Keys(
         ("name", "health_check", "trading", "square_off"),
-        ("timezone", "calendar", "poll_interval", "health_interval", "on_stop"),
+        ("timezone", "calendar", "calendar_file", "poll_interval", "health_interval", "on_stop"),
     ),
     "session.health_check": WINDOW,
     "session.trading": WINDOW,
@@ -40,7 +40,19 @@ SESSION_FILE: dict[str, Keys] = {
         ),
     ),
     "broker.paper": Keys((), ("book", "latency", "spread_ticks", "slippage_ticks", "partial_fills", "rejects", "seed")),
-    "broker.kite": Keys((), ("root", "api_key", "access_token", "token_file", "timeout", "market_protection")),
+    "broker.kite": Keys(
+        (),
+        (
+            "root",
+            "api_key",
+            "api_secret",
+            "access_token",
+            "token_file",
+            "timeout",
+            "order_type",
+            "market_protection",
+        ),
+    ),
     "market": Keys(
         ("underlying",),
         ("recorded", "day", "speed", "premiums", "lot_size", "feed", "stream_root", "max_candle_age"),
@@ -77,6 +89,7 @@ SECRET_PLACES = ("$.broker.kite.", "$.notify.telegram.", "$.journal.url")
 OPEN_PLACES = (
     "$.broker.kite.root",
     "$.broker.kite.timeout",
+    "$.broker.kite.order_type",
     "$.broker.kite.market_protection",
     "$.notify.telegram.root",
     "$.notify.telegram.timeout",

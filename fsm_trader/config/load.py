@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from fsm_trader.config.broker import read_broker, read_kind
+from fsm_trader.config.broker import read_broker, read_kind, with_token_file
 from fsm_trader.config.fields import Section
 from fsm_trader.config.files import is_file
 from fsm_trader.config.keys import OPEN_PLACES, SECRET_PLACES, SESSION_FILE, STRATEGIES_FILE
@@ -24,6 +24,9 @@ from fsm_trader.core.settings import MachineFiles, Settings, StrategySettings
 from fsm_trader.errors import Fault
 from fsm_trader.strict_yaml import Node, Reader, scan_file, sorted_faults
 
+# Where the secrets stand that a verb needs; those of the journal are looked up always.
+_OF_KITE = "$.broker.kite."
+_NOWHERE = "(none)"
 # All that a journal is read with, beside the names of the strategies.
 _READ_WITH = ("$.session", "$.journal", "$.risk")
 
@@ -56,6 +59,22 @@ def load_settings(
     return settings
 
 
+def load_for_login(path: Path, *, environ: Mapping[str, str]) -> Settings:
+    """Read a session file for a login: the app's key and secret are looked up, and no other secret of a section.
+
+    Args:
+        path: the session file; paths inside it start at its folder.
+        environ: where they are looked up.
+
+    Raises:
+        SetupError: something cannot be used; every fault of all files is listed.
+    """
+    reader = Reader()
+    settings = _settings(reader, path, Secrets(reader, environ, only=_OF_KITE), None, None, logs_in=True)
+    reader.finish()
+    return settings
+
+
 def load_for_reading(path: Path, *, environ: Mapping[str, str]) -> tuple[Settings, tuple[Fault, ...]]:
     """Read a session file for a verb that only reads its journal, and return what else is wrong with the files.
 
@@ -70,7 +89,7 @@ def load_for_reading(path: Path, *, environ: Mapping[str, str]) -> tuple[Setting
         SetupError: the journal cannot be found or understood with this file; every fault is listed.
     """
     reader = Reader()
-    settings = _settings(reader, path, Secrets(reader, environ, skips_sections=True), None, None)
+    settings = _settings(reader, path, Secrets(reader, environ, only=_NOWHERE), None, None)
     if any(_hinders_reading(fault, path) for fault in reader.faults):
         reader.finish()
     return settings, tuple(sorted_faults(reader.faults))
@@ -87,6 +106,8 @@ def _settings(
     secrets: Secrets,
     check_strategy: CheckStrategy | None,
     check_machine: CheckMachine | None,
+    *,
+    logs_in: bool = False,
 ) -> Settings:
     """Read the files; where the reader has faults afterwards the settings hold stand-ins."""
     root, session_text = _read(reader, path)
@@ -94,14 +115,16 @@ def _settings(
         reader.finish()
     top = Section(reader, root, SESSION_FILE[""])
     folder = path.absolute().parent
-    session, broker = read_session(top), read_broker(top, folder, secrets)
+    session, broker = read_session(top, folder), read_broker(top, folder, secrets, logs_in=logs_in)
     market = read_market(top, folder, read_kind(top))
     journal_url = read_journal_url(reader, _journal_node(top), folder, secrets)
+    broker = with_token_file(broker, journal_url, folder)
     telegram, risk = read_telegram(top, secrets), read_risk(top)
     machines, log = read_machines(top, folder), read_log(top, folder)
     # The other files come last, so that faults are told in the order in which a person meets the files.
     strategies, strategies_text = _read_strategies(reader, top, path.parent, check_strategy)
-    digest = _digest([session_text, strategies_text, *_machine_texts(reader, machines, check_machine)])
+    texts = [session_text, strategies_text, *_machine_texts(reader, machines, check_machine)]
+    digest = _digest([*texts, *([] if session.calendar_file is None else [session.calendar_file.read_bytes()])])
     return Settings(
         source=path.absolute(),
         session=session,

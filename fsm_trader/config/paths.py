@@ -125,11 +125,19 @@ def _has_secret_option(url: str) -> bool:
 
 
 def _sqlite_fault(url: str) -> str | None:
-    path = url.partition("://")[2].partition("?")[0]
+    kind, _, rest = url.partition("://")
+    path, _, options = rest.partition("?")
+    if kind not in ("sqlite", "sqlite+pysqlite"):
+        return f"asks for the driver {kind.partition('+')[2]}; expected none: the journal is written with Python's own"
+    if options:
+        # How long a lock is waited for, and all that makes a commit durable, is not a matter of taste.
+        return "holds options behind a question mark; expected none: how the file is written is fixed"
     if not path.startswith("/"):
         return "names no file; expected three slashes before a relative path, as in sqlite:///var/fsm_trader.db"
     if path in ("/", "/:memory:") or path.startswith("/file:"):
         return "names no file on disk; expected one: a journal in memory forgets the open trade in a crash"
+    if path.endswith("/") or "\0" in unquote(path):
+        return "cannot be the name of a file; expected one, as in sqlite:///var/fsm_trader.db"
     return None
 
 
@@ -143,3 +151,9 @@ def _absolute_sqlite(url: str, folder: Path) -> str:
     if not _is_sqlite(url) or path.startswith("/"):
         return url
     return f"{head}:///{quote(str(folder / unquote(path)), safe='/ +')}{mark}{query}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite journal whose URL was read here, None for another database."""
+    _, _, rest = url.partition(":///")
+    return Path(unquote(rest.partition("?")[0])) if _is_sqlite(url) else None

@@ -28,13 +28,13 @@ class Secrets:
     Args:
         reader: collects the faults.
         environ: the variables.
-        skips_sections: the secrets of whole sections (Telegram's, Kite's) are not looked up, for whoever only reads.
+        only: secrets of sections that stand at other places are not looked up, for whoever needs but some of them.
     """
 
-    def __init__(self, reader: Reader, environ: Mapping[str, str], *, skips_sections: bool = False) -> None:
+    def __init__(self, reader: Reader, environ: Mapping[str, str], *, only: str | None = None) -> None:
         self._reader = reader
         self._environ = environ
-        self._skips_sections = skips_sections
+        self._only = only
 
     def name(self, node: Node) -> str | None:
         """Return NAME of a value that is exactly ``${NAME}``; anything else is a fault and is not shown."""
@@ -52,7 +52,8 @@ class Secrets:
     def read(self, node: Node) -> Secret:
         """Return the secret a node of a section names; a stand-in after a fault, and where it is not looked up."""
         name = self.name(node)
-        return STAND_IN if name is None or self._skips_sections else self.find(node, name)
+        is_skipped = self._only is not None and not node.path.startswith(self._only)
+        return STAND_IN if name is None or is_skipped else self.find(node, name)
 
     def find(self, node: Node, name: str) -> Secret:
         """Return the secret called *name*; a stand-in after a fault, which is reported at *node*."""

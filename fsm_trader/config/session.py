@@ -8,13 +8,16 @@ import zoneinfo
 from collections.abc import Sequence
 from datetime import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 from fsm_trader.config.fields import Section
 from fsm_trader.config.keys import SESSION_FILE
+from fsm_trader.config.paths import read_path
 from fsm_trader.core.limits import LEAST_ORDERS_PER_DAY, ORDERS_KEPT_PER_TRADE
 from fsm_trader.core.money import paise
 from fsm_trader.core.settings import RiskSettings, SessionSettings, Window
+from fsm_trader.errors import SetupError
 from fsm_trader.strict_yaml import Node, Reader
 
 _ON_STOP: tuple[Literal["leave", "flatten"], ...] = ("leave", "flatten")
@@ -25,8 +28,8 @@ _MIDNIGHT = time(0)
 _Moment = tuple[str, Node | None, time | None]
 
 
-def read_session(top: Section) -> SessionSettings:
-    """Read ``session``; windows out of order are faults."""
+def read_session(top: Section, folder: Path) -> SessionSettings:
+    """Read ``session``; windows out of order are faults, and a calendar file with its own."""
     section = top.section("session", SESSION_FILE["session"])
     health, trading = _window(section, "health_check"), _window(section, "trading")
     square_off = _moment(section, "square_off", "square_off")
@@ -41,7 +44,26 @@ def read_session(top: Section) -> SessionSettings:
         poll_interval=section.duration("poll_interval", "5s", "100ms", "5m"),
         health_interval=section.duration("health_interval", "30s", "1s", "1h"),
         on_stop=section.choice("on_stop", _ON_STOP, "leave"),
+        calendar_file=_calendar_file(section, folder),
     )
+
+
+def _calendar_file(section: Section, folder: Path) -> Path | None:
+    node = section.given("calendar_file")
+    if node is None:
+        return None
+    # Imported here: few sessions name such a file, and a status should not read a calendar.
+    from fsm_trader.market.calendar_files import read_calendar  # noqa: PLC0415 - lazy on purpose, see above
+
+    path = read_path(section.reader, node, folder, "")
+    if node.refused or path == folder:
+        return None
+    try:
+        read_calendar(path)
+    except SetupError as error:
+        section.reader.faults.extend(error.faults)
+        return None
+    return path
 
 
 def _window(section: Section, key: str) -> tuple[_Moment, _Moment]:

@@ -65,6 +65,7 @@ def _session(session: SessionSettings) -> dict[str, Any]:
         "name": session.name,
         "timezone": session.timezone,
         "calendar": session.calendar,
+        "calendar_file": None if session.calendar_file is None else str(session.calendar_file),
         "health_check": _window(session.health_check),
         "trading": _window(session.trading),
         "square_off": session.square_off.isoformat(),
@@ -101,9 +102,11 @@ def _broker(broker: BrokerSettings) -> dict[str, Any]:
         and {
             "root": kite.root,
             "api_key": repr(kite.api_key),
+            "api_secret": kite.api_secret and repr(kite.api_secret),
             "access_token": kite.access_token and repr(kite.access_token),
             "token_file": kite.token_file and str(kite.token_file),
             "timeout": show_duration(kite.timeout),
+            "order_type": kite.order_type,
             "market_protection": f"{kite.market_protection:f}",
         },
     }

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from fsm_trader.core.candles import Candle, PriceSeen
+from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.orders import NetPosition, OrderBook
 from fsm_trader.core.records import Answer
 
@@ -89,6 +90,27 @@ class Asked(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
+class ContractsRead(msgspec.Struct, frozen=True):
+    """The options that may be traded today; *note* says what is not as it should be, empty when all is well."""
+
+    contracts: tuple[OptionContract, ...]
+    note: str = ""
+
+
+class OrdersMoved(msgspec.Struct, frozen=True):
+    """Something happened to some order of the account: the broker is worth asking. What it was is not believed."""
+
+
+class TokenChanged(msgspec.Struct, frozen=True):
+    """A person has logged in: what waited for that may be asked again at once."""
+
+
+class Noticed(msgspec.Struct, frozen=True):
+    """A source of facts has a fault of its own that a person should know of; others stand in for it."""
+
+    text: str
+
+
 class StopAsked(msgspec.Struct, frozen=True):
     """The process was told to end: a signal's name."""
 
@@ -106,4 +128,8 @@ Event = (
     | HealthRead
     | Asked
     | StopAsked
+    | ContractsRead
+    | OrdersMoved
+    | TokenChanged
+    | Noticed
 )

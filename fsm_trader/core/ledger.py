@@ -12,6 +12,7 @@ from fsm_trader.core.records import (
     AlarmRaised,
     CancelIntended,
     CandlesSeen,
+    DamageFound,
     Deadline,
     Entry,
     EntryBlocked,
@@ -34,9 +35,12 @@ from fsm_trader.errors import HaltError
 FINAL_TRADE_STATES = frozenset({"CLOSED", "FAILED"})
 SESSION_INITIAL = "WAITING"
 TRADE_INITIAL = "IDLE"
+# Kinds of rows that tell of their own session alone: what they said is forgotten when the next one begins.
+PASSING = frozenset({"candles_seen", "signal_seen", "entry_blocked", "health_seen"})
 _ALARMS_KEPT = 20
 _ORDER_TIMES_KEPT = 1000
 _REQUESTS_KEPT = 1000
+_NUMBERS_LEFT_OUT = 100
 
 
 class Ledger:
@@ -55,6 +59,7 @@ class Ledger:
         halted: a person said halt or flatten, and has not said resume; it holds over sessions.
         flatten_asked: the newest word was flatten: everything out.
         requests: ids of the newest requests that were met, over sessions: none is met twice.
+        damaged_at: when rows of this journal were last found gone, None where they never were in this session.
         orders_today: order requests of this session, cancellations among them; *order_times* when they were intended.
     """
 
@@ -77,12 +82,14 @@ class Ledger:
         self.halted = False
         self.flatten_asked = False
         self.requests: deque[str] = deque(maxlen=_REQUESTS_KEPT)
+        self.damaged_at: datetime | None = None
         self.orders_today = 0
         self.trades_today = 0
         self.order_times: deque[datetime] = deque(maxlen=_ORDER_TIMES_KEPT)
         self.last_run: RunStarted | None = None
         self.stopped: RunStopped | None = None
         self._numbers: dict[str, int] = {}
+        self._kept_open: tuple[Trade, ...] | None = None
 
     @classmethod
     def carrying(cls, trades: Iterable[Trade], *, seq: int) -> Ledger:
@@ -103,6 +110,17 @@ class Ledger:
             self.apply(entry)
         return self
 
+    def fold_past(self, entries: Iterable[Entry], *, seq: int) -> Ledger:
+        """Fold in the rows of sessions that are over, in order; ``PASSING`` ones may be left out; returns itself.
+
+        What comes out is for the row after *seq* alone, the last of them: it begins a session.
+        """
+        for entry in entries:
+            self.seq = entry.seq - 1
+            self.apply(entry)
+        self.seq = seq
+        return self
+
     def apply(self, entry: Entry) -> None:
         """Fold in the next row.
 
@@ -114,12 +132,16 @@ class Ledger:
             raise HaltError(f"journal: row {entry.seq} follows row {self.seq}; expected row {self.seq + 1}")
         record = entry.record
         self._STEPS.get(type(record), Ledger._other)(self, record, entry)
+        self._kept_open = None
         self.seq, self.at = entry.seq, entry.at
 
     @property
     def open_trades(self) -> list[Trade]:
         """Trades that are not over, oldest first."""
-        return [trade for trade in self.trades.values() if trade.state not in FINAL_TRADE_STATES]
+        # Asked several times in each turn of the loop, and changed by rows alone.
+        if self._kept_open is None:
+            self._kept_open = tuple(trade for trade in self.trades.values() if trade.state not in FINAL_TRADE_STATES)
+        return list(self._kept_open)
 
     @property
     def session_trades(self) -> list[Trade]:
@@ -148,6 +170,7 @@ class Ledger:
         self.signals, self.blocked, self.exits_said = {}, {}, {}
         self.alarms.clear()
         self.health = None
+        self.damaged_at = None
 
     def _inherit(self, inherits: Inherited, day: str, seq: int) -> None:
         carried = [each.trade_id for each in inherits.carried]
@@ -205,6 +228,12 @@ class Ledger:
     def _health(self, record: HealthSeen, _entry: Entry) -> None:
         self.health = record
 
+    def _damaged(self, _record: DamageFound, entry: Entry) -> None:
+        self.damaged_at = entry.at
+        # An order whose rows are gone may be under way still: the numbers of such trades are left out.
+        day = entry.session[:10]
+        self._numbers[day] = self._numbers.get(day, 0) + _NUMBERS_LEFT_OUT
+
     def _stopped(self, record: RunStopped, _entry: Entry) -> None:
         self.stopped = record
 
@@ -225,6 +254,7 @@ class Ledger:
         EntryBlocked: _blocked,
         HealthSeen: _health,
         OperatorAsked: _asked,
+        DamageFound: _damaged,
         RunStopped: _stopped,
     }
 

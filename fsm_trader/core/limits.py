@@ -28,6 +28,7 @@ class EntryFacts(msgspec.Struct, frozen=True, kw_only=True):
         in_trading_window: the present lies in ``session.trading``.
         halted: a person said halt.
         open_trades, trades_today, orders_today, orders_this_second: counts of this session.
+        faults: what the newest health check found; the session may not have moved on it yet.
         strategy_is_in: the strategy that gave the signal has an open trade.
         net_today_paise: closed trades after charges plus open ones at their last price.
     """
@@ -35,6 +36,7 @@ class EntryFacts(msgspec.Struct, frozen=True, kw_only=True):
     session_state: str
     in_trading_window: bool
     halted: bool
+    faults: tuple[str, ...]
     open_trades: int
     trades_today: int
     orders_today: int
@@ -49,6 +51,7 @@ def entry_facts(ledger: Ledger, plan: DayPlan, strategy: str, now: datetime) -> 
         session_state=ledger.state,
         in_trading_window=plan.trading_start <= now < plan.trading_end,
         halted=ledger.halted,
+        faults=() if ledger.health is None else ledger.health.faults,
         open_trades=len(ledger.open_trades),
         trades_today=ledger.trades_today,
         orders_today=ledger.orders_today,
@@ -65,6 +68,10 @@ def entry_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
         (facts.session_state != "TRADING", f"session is {facts.session_state}, entries need TRADING"),
         (not facts.in_trading_window, "outside the trading window"),
         (facts.halted, "halted by a person until resume"),
+        (
+            facts.session_state == "TRADING" and bool(facts.faults),
+            f"the newest health check found: {'; '.join(facts.faults)}",
+        ),
         (facts.strategy_is_in, "the strategy has an open trade"),
         (
             facts.open_trades >= risk.max_open_trades,
@@ -94,3 +101,14 @@ def entry_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
         ),
     )
     return tuple(reason for blocked, reason in checks if blocked)
+
+
+def age_block(symbol: str, traded_at: datetime, now: datetime, most: timedelta) -> str:
+    """Return why the last trade of *symbol* is too old to enter on (I12); empty when it is not older than *most*."""
+    age = now - traded_at
+    if age <= most:
+        return ""
+    return (
+        f"{symbol} was last traded at {traded_at:%H:%M:%S}, {age.total_seconds():.0f} s ago; an entry needs a trade "
+        f"within {most.total_seconds():g} s"
+    )

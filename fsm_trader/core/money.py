@@ -76,6 +76,7 @@ def _finite(number: Decimal | int | str) -> Decimal:
         value = Decimal(number)
     except InvalidOperation as error:
         raise ValueError(f"{number!r} is not a number") from error
-    if not value.is_finite() or abs(value) > _LARGEST:
+    # Comparing is exact; taking the absolute value would first round, and overflow at what has too many digits.
+    if not value.is_finite() or not -_LARGEST <= value <= _LARGEST:
         raise ValueError(f"{number} is not a finite amount")
     return value

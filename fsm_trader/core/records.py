@@ -16,7 +16,7 @@ from fsm_trader.core.money import Paise
 from fsm_trader.core.orders import Fill, OrderReport, OrderRequest, Role
 from fsm_trader.core.settings import ExitRules
 
-Answer = Literal["accepted", "refused", "unknown", "absent"]
+Answer = Literal["accepted", "refused", "unknown", "absent", "lapsed"]
 
 
 class Deadline(msgspec.Struct, frozen=True):
@@ -53,7 +53,8 @@ class Inherited(msgspec.Struct, frozen=True, omit_defaults=True):
 class RunStarted(_Record, frozen=True, tag="run_started"):
     """A process began to write. *machines* maps machine name to definition hash.
 
-    *inherits* is there in the row that begins a session. Journals of 0.1.0 do not have it.
+    *inherits* is there in the row that begins a session. Journals of 0.1.0 do not have it. *broker* says where orders
+    went: empty on paper, ``kite``, or ``sandbox``.
     """
 
     session: str
@@ -63,6 +64,7 @@ class RunStarted(_Record, frozen=True, tag="run_started"):
     pid: int
     found: str = ""
     inherits: Inherited | None = None
+    broker: str = ""
 
 
 class RunStopped(_Record, frozen=True, tag="run_stopped"):
@@ -173,7 +175,10 @@ class OrderIntended(_Record, frozen=True, tag="order_intended"):
 
 
 class OrderAnswered(_Record, frozen=True, tag="order_answered"):
-    """What became of sending an order. *sends* counts the requests that left."""
+    """What became of sending an order. *sends* counts the requests that left.
+
+    ``lapsed`` is said of an order whose trading day was over before its fate was read: it can do nothing any more.
+    """
 
     trade_id: str
     tag: str
@@ -249,6 +254,12 @@ class Reconciled(_Record, frozen=True, tag="reconciled"):
     findings: tuple[Found, ...]
 
 
+class DamageFound(_Record, frozen=True, tag="damage_found"):
+    """Committed rows may be gone from the journal: nothing is bought before the broker was asked for long enough."""
+
+    findings: tuple[str, ...]
+
+
 class AlarmRaised(_Record, frozen=True, tag="alarm_raised"):
     """Something a person should look at; *level* grows while it lasts."""
 
@@ -286,6 +297,7 @@ Record = (
     | OrderAdopted
     | SoldOutside
     | Reconciled
+    | DamageFound
     | AlarmRaised
     | OperatorAsked
 )

@@ -39,7 +39,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """When the session lives. Times are local to *timezone*."""
+    """When the session lives. Times are local to *timezone*; *calendar_file* corrects the calendar that ships."""
 
     name: str
     timezone: str
@@ -50,6 +50,7 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     poll_interval: timedelta
     health_interval: timedelta
     on_stop: Literal["leave", "flatten"]
+    calendar_file: Path | None = None
 
 
 class PaperSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,13 +76,20 @@ class PaperSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KiteSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach Zerodha Kite."""
+    """How to reach Zerodha Kite, and whether market orders leave as such or as priced limit orders.
+
+    Args:
+        api_secret: for a login alone; None where nobody logs in.
+        access_token: given from outside; None: it is in *token_file*, where a login puts it.
+    """
 
     root: str | None
     api_key: Secret
+    api_secret: Secret | None = None
     access_token: Secret | None
     token_file: Path | None
     timeout: timedelta
+    order_type: Literal["market", "limit"]
     market_protection: Decimal
 
 

@@ -8,6 +8,7 @@ from fsm_trader.core.records import (
     CancelAnswered,
     CancelIntended,
     CandlesSeen,
+    DamageFound,
     EntryBlocked,
     FillSeen,
     HealthSeen,
@@ -89,6 +90,8 @@ def _words(record: Record) -> str:  # noqa: C901, PLR0911, PLR0912 - one flat li
             return "healthy" if not record.faults else f"not healthy: {'; '.join(record.faults)}"
         case InputRefused():
             return f"{record.what} skipped: {record.why}"
+        case DamageFound():
+            return f"rows of the journal are gone: {'; '.join(record.findings)}"
         case AlarmRaised():
             return f"ALARM level {record.level}: {record.text}"
         case OperatorAsked():

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date
+from functools import lru_cache
 
 import msgspec
 
@@ -65,6 +66,8 @@ def make_tag(parts: TagParts) -> str:
     return body + _check(body)
 
 
+# A book is read every second and its tags never change; the bound is far above a day's orders.
+@lru_cache(maxsize=20_000)
 def read_tag(tag: str | None) -> TagParts | None:
     """Return what a tag says, or None when it is not one of ours."""
     if tag is None or len(tag) != TAG_LENGTH or not tag.startswith(_PREFIX) or not _ALPHABET.issuperset(tag):

@@ -11,8 +11,9 @@ import msgspec
 
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.money import Paise
-from fsm_trader.core.orders import Fill, OrderKind, OrderReport, OrderRequest, OrderStatus, Role, merge
+from fsm_trader.core.orders import Fill, OrderKind, OrderReport, OrderRequest, OrderStatus, Role, Side, merge
 from fsm_trader.core.records import (
+    AlarmRaised,
     Answer,
     CancelAnswered,
     CancelIntended,
@@ -29,6 +30,7 @@ from fsm_trader.core.records import (
     TradeOpened,
 )
 from fsm_trader.core.settings import ExitRules
+from fsm_trader.core.tags import read_tag
 from fsm_trader.errors import HaltError
 
 _change = msgspec.structs.replace
@@ -72,7 +74,9 @@ class TradeOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_settled(self) -> bool:
-        """True when this order can change nothing any more and all its fills were read."""
+        """True when this order can change nothing any more, and all its fills were read or never can be."""
+        if self.answer == "lapsed":
+            return True
         if self.report is not None:
             return self.report.status.is_terminal and self.filled >= self.report.filled_quantity
         return self.answer in ("refused", "absent")
@@ -93,6 +97,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         is_adopted: its entry turned up under no open trade; it is only led out.
+        alarm_level: loudest alarm since the state last changed, 0 without one: the next one is louder.
         sold_outside: units that are gone by no order of ours; *outside_value_paise* what they brought, or cost.
     """
 
@@ -122,6 +127,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     is_adopted: bool = False
     sold_outside: int = 0
     outside_value_paise: int = 0
+    alarm_level: int = 0
 
     def orders_of(self, role: Role) -> tuple[TradeOrder, ...]:
         """Return the orders of one role, oldest first."""
@@ -217,6 +223,7 @@ def _moved(trade: Trade, record: TradeMoved, at: datetime) -> Trade:
         trade,
         state=record.dest,
         since=trade.since if stays else at,
+        alarm_level=trade.alarm_level if stays else 0,
         deadline=record.deadline,
         reason=record.reason or trade.reason,
         exit_reason=trade.exit_reason or (record.reason if record.dest == "PENDING_EXIT" else ""),
@@ -293,10 +300,12 @@ def _adopted(trade: Trade, record: OrderAdopted, at: datetime) -> Trade:
         product=report.product,
         kind=OrderKind.MARKET,
     )
+    parts = read_tag(report.tag)
     order = TradeOrder(
         tag=request.tag,
-        role=Role.ENTRY,
-        attempt=1,
+        role=Role.ENTRY if report.side is Side.BUY else Role.EXIT,
+        # As its tag says, so that no later order of the trade gets the same tag.
+        attempt=1 if parts is None else parts.attempt,
         request=request,
         intended_at=at,
         answer="accepted",
@@ -318,6 +327,10 @@ def _sold_outside(trade: Trade, record: SoldOutside, _at: datetime) -> Trade:
     )
 
 
+def _alarmed(trade: Trade, record: AlarmRaised, _at: datetime) -> Trade:
+    return _change(trade, alarm_level=max(trade.alarm_level, record.level))
+
+
 def _with(trade: Trade, changed: TradeOrder) -> Trade:
     orders = tuple(changed if order.tag == changed.tag else order for order in trade.orders)
     return _change(trade, orders=orders)
@@ -334,4 +347,5 @@ _STEPS: dict[type, Callable[[Trade, Any, datetime], Trade]] = {
     FillSeen: _filled,
     OrderAdopted: _adopted,
     SoldOutside: _sold_outside,
+    AlarmRaised: _alarmed,
 }

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from fsm_trader.broker.protocol import Broker
+from fsm_trader.core.candles import Candle, PriceSeen
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.events import (
     BookRead,
@@ -24,23 +26,35 @@ from fsm_trader.core.events import (
     SendAnswered,
     StandingRead,
 )
-from fsm_trader.core.orders import OrderRequest
-from fsm_trader.engine.retry import call
-from fsm_trader.engine.work import Job
+from fsm_trader.core.orders import OrderBook, OrderRequest, Side
+from fsm_trader.engine.retry import Retries
+from fsm_trader.engine.work import Job, Lane, LaneJob
 from fsm_trader.errors import LoginRequiredError, OutcomeUnknownError, RefusedError, UnavailableError
-from fsm_trader.machines.spec import PolicySpec
+from fsm_trader.machines.load import builtin_session
+from fsm_trader.machines.spec import MachineSpec, PolicySpec
 from fsm_trader.market.protocol import MarketFeed
 
 _LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+_OF_ACCOUNT = frozenset({"book", "standing"})
 
 
 class Effects:
-    """Makes jobs. Holds the broker, the feed and the clock, and nothing that changes."""
+    """Makes jobs. Holds the broker, the feed and the clock, and nothing that changes.
 
-    def __init__(self, *, broker: Broker, feed: MarketFeed, clock: Clock) -> None:
+    Args:
+        session_machine: says under which policies readings are made; None: as the built-in one does.
+    """
+
+    def __init__(
+        self, *, broker: Broker, feed: MarketFeed, clock: Clock, session_machine: MachineSpec | None = None
+    ) -> None:
         self._broker = broker
         self._feed = feed
         self._clock = clock
+        self._retries = Retries(clock)
+        spec = session_machine or builtin_session()
+        self._policies = {call: spec.policies[name] for call, name in spec.calls.items()}
 
     def send(self, trade_id: str, request: OrderRequest, policy: PolicySpec, *, look_first: bool = False) -> Job:
         """Send an order whose intent is committed.
@@ -64,50 +78,62 @@ class Effects:
                 return self._broker.place(request)
 
             try:
-                order_id, _ = call(policy, once, sleep=self._clock.sleep)
+                order_id, _ = self._retries.call(policy, once, key=request.tag)
             except RefusedError as error:
                 return SendAnswered(trade_id, request.tag, "refused", None, str(error), sends)
             except OutcomeUnknownError as error:
                 return SendAnswered(trade_id, request.tag, "unknown", None, str(error), sends)
             return SendAnswered(trade_id, request.tag, "accepted", order_id, "", sends)
 
-        return _telling(job, lambda why: SendAnswered(trade_id, request.tag, "unknown", None, why))
+        told = _telling(job, lambda why: SendAnswered(trade_id, request.tag, "unknown", None, why))
+        return LaneJob("exit" if request.side is Side.SELL else "entry", told)
 
     def cancel(self, trade_id: str, tag: str, order_id: str, policy: PolicySpec) -> Job:
         """Ask for a cancellation whose intent is committed."""
 
         def job() -> Event:
             try:
-                call(policy, lambda: self._broker.cancel(order_id), sleep=self._clock.sleep)
+                self._retries.call(policy, lambda: self._broker.cancel(order_id), key=tag)
             except RefusedError as error:
                 return CancelDone(trade_id, tag, "refused", str(error))
             except OutcomeUnknownError as error:
                 return CancelDone(trade_id, tag, "unknown", str(error))
             return CancelDone(trade_id, tag, "accepted")
 
-        return _telling(job, lambda why: CancelDone(trade_id, tag, "unknown", why))
+        return LaneJob("exit", _telling(job, lambda why: CancelDone(trade_id, tag, "unknown", why)))
 
     def read_book(self) -> Job:
         """Read the order book."""
-        return self._reading("book", None, lambda: BookRead(self._broker.book()))
+        return self._reading("book", None, lambda: BookRead(self._book()))
 
     def read_standing(self) -> Job:
         """Read the order book and, after it, the net positions."""
-        return self._reading("standing", None, lambda: StandingRead(self._broker.book(), self._broker.positions()))
+
+        def read() -> Event:
+            book = self._book()
+            return StandingRead(book, self._asked("read_positions", self._broker.positions, key="positions"))
+
+        return self._reading("standing", None, read)
 
     def read_candles(self, token: int, after: datetime | None) -> Job:
         """Read completed candles that started later than *after*."""
-        return self._reading(
-            "candles",
-            token,
-            lambda: CandlesRead(token, self._feed.candles(token, after=after, now=self._clock.now())),
-        )
+
+        def read() -> Event:
+            return CandlesRead(token, self._asked("read_candles", candles, key=f"candles {token}"))
+
+        def candles() -> tuple[Candle, ...]:
+            return self._feed.candles(token, after=after, now=self._clock.now())
+
+        return self._reading("candles", token, read)
 
     def read_price(self, token: int) -> Job:
         """Read the last price of an instrument."""
 
+        def seen() -> PriceSeen | None:
+            return self._feed.price(token, self._clock.now())
+
         def read() -> Event:
-            price = self._feed.price(token, self._clock.now())
+            price = self._asked("read_price", seen, key=f"price {token}")
             if price is None:
                 return ReadFailed("price", "no price yet today", token)
             # A record built without decoding may carry anything, and a price of 0 would sell at any stop.
@@ -137,18 +163,19 @@ class Effects:
             login_required = False
             for what, check in checks:
                 try:
-                    call(policy, check, sleep=self._clock.sleep)
+                    self._retries.call(policy, check, key=what)
                 except UnavailableError as error:
                     faults.append(f"{what}: {error}")
                     login_required = login_required or isinstance(error, LoginRequiredError)
             return HealthRead(tuple(faults), login_required)
 
-        return _telling(job, lambda why: HealthRead((why,)))
+        return LaneJob("book", _telling(job, lambda why: HealthRead((why,))))
 
     def _missing(self, request: OrderRequest) -> str:
         """Say why a sale would sell more than is held; empty when it would not, or when nobody can say.
 
-        A broker that takes orders and cannot tell positions must not keep a position from being left.
+        A broker that takes orders and cannot tell positions must not keep a position from being left: they are asked
+        for once, whatever the policy of other readings says.
         """
         try:
             positions = self._broker.positions()
@@ -161,6 +188,13 @@ class Effects:
             return ""
         return f"the broker holds {net} {request.tradingsymbol}, less than {request.quantity}; nothing was sent (I3)"
 
+    def _book(self) -> OrderBook:
+        return self._asked("read_book", self._broker.book, key="book")
+
+    def _asked(self, call: str, read: Callable[[], T], *, key: str) -> T:
+        answer, _ = self._retries.call(self._policies[call], read, key=key)
+        return answer
+
     def _reading(self, reading: Reading, token: int | None, read: Callable[[], Event]) -> Job:
         def job() -> Event:
             try:
@@ -168,7 +202,8 @@ class Effects:
             except UnavailableError as error:
                 return ReadFailed(reading, str(error), token, isinstance(error, LoginRequiredError))
 
-        return _telling(job, lambda why: ReadFailed(reading, why, token))
+        lane: Lane = "book" if reading in _OF_ACCOUNT else "market"
+        return LaneJob(lane, _telling(job, lambda why: ReadFailed(reading, why, token)))
 
 
 def _telling(job: Job, failed: Callable[[str], Event]) -> Job:

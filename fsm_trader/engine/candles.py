@@ -11,10 +11,11 @@ from fsm_trader.core.money import Paise
 from fsm_trader.core.records import AlarmRaised, CandlesSeen, EntryBlocked, InputRefused, Record, SignalSeen
 from fsm_trader.core.signals import Signal
 from fsm_trader.core.trades import Trade
+from fsm_trader.engine.effort import Seen
 from fsm_trader.engine.entries import EntryDesk
 from fsm_trader.engine.floor import Floor
 from fsm_trader.engine.signals import Said, Seat
-from fsm_trader.engine.trades import Seen, TradeDesk
+from fsm_trader.engine.trades import TradeDesk
 from fsm_trader.market.candles import CandleSeries
 
 
@@ -44,6 +45,7 @@ class CandleDesk:
         new = [candle for candle in accepted if known is None or candle.start > known.start]
         refused = [InputRefused("candle", reason) for reason in (*self._still_forming(token, candles, now), *reasons)]
         if token == self._index:
+            self._entries.give_up_late(now)
             # What an earlier run of this session decided on is only shown to the strategies again, for their memory.
             for candle in accepted[: len(accepted) - len(new)]:
                 self._ask(candle)
@@ -52,12 +54,16 @@ class CandleDesk:
             self._option_candles(token, accepted, [*refused, *([CandlesSeen(tuple(new))] if new else [])])
 
     def price_read(self, price: PriceSeen, now: datetime) -> None:
-        """Show a price to the trades that hold its contract, unless it is older than the position (I12)."""
+        """Show a price to the trades that hold its contract, unless it is older than the position (I12).
+
+        Then to the entries that wait for it.
+        """
         seen = Seen(low=price.last, high=price.last, last=price.last)
         for trade in self._holding(price.token):
             self._tell_of_age(trade, price, now)
             if trade.filled_at is None or price.at >= trade.filled_at:
                 self._floor.guard(partial(self._trades.step, trade, "check", seen=seen), of=trade.trade_id)
+        self._entries.price_read(price, now)
 
     def _tell_of_age(self, trade: Trade, price: PriceSeen, now: datetime) -> None:
         """Raise an alarm once while a held contract does not trade: its stop and target see nothing new."""

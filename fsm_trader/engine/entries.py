@@ -1,13 +1,16 @@
-"""From a BUY to a trade: limits first, then the contract, then the intent. Every refusal is journaled."""
+"""From a BUY to a trade: limits first, then the contract and its price, then the intent. Every refusal is journaled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import msgspec
+
+from fsm_trader.core.candles import PriceSeen
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.ledger import TRADE_INITIAL
-from fsm_trader.core.limits import entry_blocks, entry_facts
+from fsm_trader.core.limits import age_block, entry_blocks, entry_facts
 from fsm_trader.core.records import EntryBlocked, TradeOpened
 from fsm_trader.core.trades import open_trade
 from fsm_trader.engine.floor import Floor
@@ -15,38 +18,101 @@ from fsm_trader.engine.signals import Said
 from fsm_trader.engine.trades import TradeDesk
 from fsm_trader.market.selection import SelectionError, select_option
 
+# A price is asked for right before the order. One that takes longer than this is of no use: the signal has moved on.
+PRICE_WITHIN = timedelta(seconds=20)
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    """An entry that waits for the price of its contract since *asked_at*."""
+
+    said: Said
+    contract: OptionContract
+    asked_at: datetime
+
 
 class EntryDesk:
-    """Decides about entries. The newest refusal of each strategy stays readable in ``status``."""
+    """Decides about entries. The newest refusal of each strategy stays readable in ``status``.
+
+    An option that nobody trades has an old price, and an order at the market would meet whatever somebody asks for it:
+    so its last trade is looked at before the order, and must be as new as a candle must be (I12). Nobody follows the
+    price of what is not held, so it is asked for, and the entry follows with the answer. What is true then counts: the
+    limits, the window and the candle are looked at anew.
+    """
 
     def __init__(self, floor: Floor, trades: TradeDesk, contracts: Sequence[OptionContract]) -> None:
         self._floor = floor
         self._trades = trades
         self._contracts = contracts
+        self._waiting: dict[int, list[_Wish]] = {}
+
+    def know(self, contracts: Sequence[OptionContract]) -> None:
+        """Take the options that may be bought from now on."""
+        self._contracts = contracts
 
     def consider(self, said: Said, now: datetime) -> None:
-        """Open a trade on a BUY, or journal every reason against it."""
+        """Ask for the option's price on a BUY, or journal every reason against it."""
+        self.give_up_late(now)
+        reasons, contract = self._reasons(said, now), None
+        if not reasons:
+            contract, reasons = self._contract(said)
+        if contract is None:
+            self._block(said, reasons)
+            return
+        self._waiting.setdefault(contract.token, []).append(_Wish(said, contract, now))
+        self._floor.worker.submit(self._floor.effects.read_price(contract.token))
+
+    def price_read(self, price: PriceSeen, now: datetime) -> None:
+        """Open the trades that waited for this price, or journal every reason against them."""
+        self.give_up_late(now)
+        for wish in self._waiting.pop(price.token, ()):
+            reasons = self._reasons(wish.said, now)
+            age = age_block(wish.contract.tradingsymbol, price.at, now, self._floor.settings.market.max_candle_age)
+            if age:
+                reasons = (*reasons, age)
+            if reasons:
+                self._block(wish.said, reasons)
+            else:
+                self._open(wish.said, wish.contract, now)
+
+    def price_failed(self, token: int, why: str) -> None:
+        """Journal that no entry follows without a price."""
+        for wish in self._waiting.pop(token, ()):
+            self._block(wish.said, (f"no price of {wish.contract.tradingsymbol}: {why}",))
+
+    def give_up_late(self, now: datetime) -> None:
+        """Journal the entries whose price did not come in time."""
+        for token, wishes in list(self._waiting.items()):
+            late = [wish for wish in wishes if now - wish.asked_at > PRICE_WITHIN]
+            self._waiting[token] = [wish for wish in wishes if wish not in late]
+            for wish in late:
+                seconds = PRICE_WITHIN.total_seconds()
+                self._block(wish.said, (f"no price of {wish.contract.tradingsymbol} within {seconds:g} s",))
+
+    def _reasons(self, said: Said, now: datetime) -> tuple[str, ...]:
         floor = self._floor
         reasons = entry_blocks(floor.settings.risk, entry_facts(floor.ledger, floor.plan, said.settings.name, now))
+        if now - said.candle.end > floor.settings.market.max_candle_age:
+            reasons = (*reasons, f"said on a candle that ended at {said.candle.end:%H:%M}")
         if floor.leaving:
             reasons = (*reasons, "the process was told to end")
         if floor.unreconciled:
             reasons = (*reasons, floor.unreconciled)
         if floor.fault:
             reasons = (*reasons, floor.fault)
-        contract = None
-        if not reasons:
-            contract, reasons = self._contract(said)
-        if contract is None:
-            self._floor.commit(EntryBlocked(said.settings.name, said.candle.start, reasons))
-            return
+        return reasons
+
+    def _block(self, said: Said, reasons: tuple[str, ...]) -> None:
+        self._floor.commit(EntryBlocked(said.settings.name, said.candle.start, reasons))
+
+    def _open(self, said: Said, contract: OptionContract, now: datetime) -> None:
         row = self._opened(said, contract)
         trade = open_trade(row, now, self._floor.session, TRADE_INITIAL)
         if not self._trades.open(row, trade):
-            reasons = ("the trade machine takes no entry now",)
-            self._floor.commit(EntryBlocked(said.settings.name, said.candle.start, reasons))
+            self._block(said, ("the trade machine takes no entry now",))
 
     def _contract(self, said: Said) -> tuple[OptionContract | None, tuple[str, ...]]:
+        if not self._contracts:
+            return None, ("option selection: today's options are not known yet",)
         try:
             contract = select_option(
                 self._contracts, said.settings.option, spot_paise=said.candle.close, day=self._floor.plan.day
@@ -60,7 +126,7 @@ class EntryDesk:
         return contract, ()
 
     def _opened(self, said: Said, contract: OptionContract) -> TradeOpened:
-        number = self._floor.ledger.next_trade_number()
+        number = self._floor.next_trade_number()
         return TradeOpened(
             trade_id=f"{self._floor.plan.day:%Y%m%d}-{number:03d}",
             number=number,

@@ -43,8 +43,10 @@ class Floor:
 
     Attributes:
         leaving: the process was told to end and to flatten first (``on_stop: flatten``).
+        highest_seen: the highest trade number of this day that any order of ours at the broker carries.
         unreconciled: why the broker has to be asked before an entry is taken, empty once it was.
         fault: a defect that was met, empty while none was; no entry is taken with one.
+        logged_out: no token works, by the newest word on our health.
         broker_heard_at: when the broker last gave a whole and good answer, None before the first.
     """
 
@@ -78,7 +80,9 @@ class Floor:
         self._observers = tuple(observers)
         self.leaving = False
         self.fault = ""
+        self.logged_out = False
         self.broker_heard_at: datetime | None = None
+        self.highest_seen = 0
         self.unreconciled = "the broker was not asked yet"
         self._untold: list[str] = []
         self._stumbles = 0
@@ -95,12 +99,20 @@ class Floor:
             self.ledger.apply(entry)
         self._tell(lambda observer: observer.committed(entries, self.ledger))
         while self._untold:
-            self.commit(AlarmRaised(f"{self._untold.pop(0)} No entry is taken until a restart; exits go on."))
+            self.commit(AlarmRaised(self._untold.pop(0)))
+
+    def next_trade_number(self) -> int:
+        """Return the number of the next trade: no tag is used twice, not one of an order this journal never saw."""
+        return max(self.ledger.next_trade_number(), self.highest_seen + 1)
 
     def troubled(self, text: str) -> None:
         """Take note, in the middle of a commit, that the journal is less safe than promised: entries stop."""
         self.fault = text
-        self._untold.append(text)
+        self._untold.append(f"{text} No entry is taken until a restart; exits go on.")
+
+    def remarked(self, text: str) -> None:
+        """Take note, in the middle of a commit, of what a person should see to; nothing is less safe for it."""
+        self._untold.append(f"{text}.")
 
     def watch(self, observer: Observer) -> None:
         """Tell one more observer from here on."""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
 from fsm_trader.core.clock import Clock
+from fsm_trader.core.events import Event
 from fsm_trader.engine.trader import Trader
 from fsm_trader.engine.work import Inbox
 
+News = Callable[[], Sequence[Event]]
 
-def run(trader: Trader, *, inbox: Inbox, clock: Clock, longest_wait: timedelta | None = None) -> None:
+
+def no_news() -> Sequence[Event]:
+    """Return nothing: all that happens comes by the inbox."""
+    return ()
+
+
+def run(
+    trader: Trader, *, inbox: Inbox, clock: Clock, longest_wait: timedelta | None = None, news: News = no_news
+) -> None:
     """Run a session until it is over or the process is told to stop.
 
     Args:
@@ -18,6 +29,7 @@ def run(trader: Trader, *, inbox: Inbox, clock: Clock, longest_wait: timedelta |
         inbox: where events come in.
         clock: what is waited on.
         longest_wait: the loop turns at least this often, in the clock's time; None: only when something is due.
+        news: asked once at each turn: what waits in a place of its own because it may come faster than it is taken.
 
     Raises:
         HaltError: the journal cannot be written, or an invariant is false.
@@ -25,6 +37,8 @@ def run(trader: Trader, *, inbox: Inbox, clock: Clock, longest_wait: timedelta |
     guard = trader.floor.guard
     guard(trader.start)
     while True:
+        for event in news():
+            guard(partial(trader.handle, event))
         _drain(trader, inbox)
         now = clock.now()
         guard(partial(trader.on_time, now))

@@ -59,7 +59,8 @@ class OrderDesk:
                 news = _news_of(trade, order, report, fills.get(report.order_id, ()))
                 if news:
                     current = self._floor.ledger.trades[trade.trade_id]
-                    step = partial(self._trades.step, current, f"{order.role}_update", news=news)
+                    trigger = self._trades.update_of(current, order.role)
+                    step = partial(self._trades.step, current, trigger, news=news)
                     self._floor.guard(step, of=trade.trade_id)
 
     def _unseen(self, trade_id: str, order: TradeOrder, read_at: datetime) -> None:

@@ -19,9 +19,8 @@ class ReadingKey(NamedTuple):
 
 def next_on_grid(now: datetime, interval: timedelta) -> datetime:
     """Return the first multiple of *interval*, counted from midnight, later than *now*."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    steps = (now - midnight) // interval + 1
-    return min(midnight + steps * interval, midnight + _DAY)
+    since = timedelta(hours=now.hour, minutes=now.minute, seconds=now.second, microseconds=now.microsecond)
+    return now + min(interval - since % interval, _DAY - since)
 
 
 class Polls:
@@ -36,6 +35,10 @@ class Polls:
         known = self._due.get(key)
         if known is None or at < known:
             self._due[key] = at
+
+    def is_wanted(self, key: ReadingKey) -> bool:
+        """Tell whether a reading is asked for and not begun."""
+        return key in self._due
 
     def take_due(self, now: datetime) -> list[ReadingKey]:
         """Return what is due and not under way, and count it as under way.
@@ -56,6 +59,11 @@ class Polls:
     def done(self, key: ReadingKey) -> None:
         """A reading answered, well or badly."""
         self._under_way.pop(key, None)
+
+    @property
+    def wishes(self) -> frozenset[ReadingKey]:
+        """What is due some time or under way."""
+        return frozenset(self._due) | frozenset(self._under_way)
 
     def next_due(self) -> datetime | None:
         """Return when the next wish can be met, None when there is none."""

@@ -7,31 +7,45 @@ finds is a row; what it changes, it changes through the trade machines.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+import msgspec
 
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.events import StandingRead
-from fsm_trader.core.ledger import FINAL_TRADE_STATES, TRADE_INITIAL
-from fsm_trader.core.money import Paise
-from fsm_trader.core.orders import OrderBook, OrderReport, Role, Side
-from fsm_trader.core.reconcile import Finding, Rule, compare_positions, key_of, unknown_orders
+from fsm_trader.core.ledger import FINAL_TRADE_STATES
+from fsm_trader.core.orders import OrderBook, Role, Side
+from fsm_trader.core.reconcile import Finding, Rule, compare_positions, key_of
 from fsm_trader.core.records import (
     AlarmRaised,
-    FillSeen,
     Found,
-    OrderAdopted,
+    OrderAnswered,
     Reconciled,
     Record,
     SoldOutside,
-    TradeOpened,
 )
-from fsm_trader.core.settings import ExitRules
 from fsm_trader.core.tags import owner_of, read_tag
-from fsm_trader.core.trades import Trade, TradeOrder, open_trade
+from fsm_trader.core.trades import Trade
+from fsm_trader.engine.adopt import AdoptionDesk
 from fsm_trader.engine.floor import Floor
 from fsm_trader.engine.trades import TradeDesk
 
 # What is worth a row each time it is found anew; that all is as believed is said once at a start.
 _NEWS = frozenset(Rule) - {Rule.AS_BELIEVED}
+
+# The broker squares these off on their own day: nothing of them can be held on a later one.
+_DAY_PRODUCT = "MIS"
+_LEFT = "day_passed"
+# What is fired, in turn, until the trade is over; a definition of 0.1.0 does not know the second one.
+_WAYS_OUT = ("entry_update", "position_gone", "check", "exit_update")
+
+
+class _Suspicion(msgspec.Struct, frozen=True):
+    """So many units of a trade seem to be gone, by every comparison since a moment."""
+
+    quantity: int
+    since: datetime
 
 
 class ReconcileDesk:
@@ -44,26 +58,78 @@ class ReconcileDesk:
     def __init__(self, floor: Floor, trades: TradeDesk, contracts: Sequence[OptionContract]) -> None:
         self._floor = floor
         self._trades = trades
-        self._contracts = {contract.tradingsymbol: contract for contract in contracts}
+        self._adoption = AdoptionDesk(floor, trades, contracts)
         self._owner = owner_of(floor.settings.session.name)
-        self._suspected: dict[str, int] = {}
+        self._suspected: dict[str, _Suspicion] = {}
         self._said: set[str] = set()
         self._has_asked = False
+
+    def know(self, contracts: Sequence[OptionContract]) -> None:
+        """Take today's options."""
+        self._adoption.know(contracts)
+
+    def lapse(self) -> None:
+        """Settle what an earlier session left open, before anything else is done with it.
+
+        Its orders were for their day, and no book tells their fate any more. An MIS trade is over: the broker squared
+        it off, and an order of ours would sell what is not there. Anything else is held on, and led out.
+        """
+        floor = self._floor
+        stale = [trade for trade in floor.ledger.open_trades if trade.session != floor.session]
+        if floor.ledger.orders_today == 0:
+            # One commit, before the first order of this session: a later start finds its own orders only.
+            rows = [row for trade in stale for row in _lapsed(trade)]
+            if rows:
+                floor.commit(*rows)
+        for trade in stale:
+            floor.guard(partial(self._lapse, floor.ledger.trades[trade.trade_id]), of=trade.trade_id)
+
+    def _lapse(self, trade: Trade) -> None:
+        news: tuple[Record, ...] = ()
+        if trade.product == _DAY_PRODUCT and trade.held > 0:
+            text = f"left open in session {trade.session}, whose day is over"
+            news = (SoldOutside(trade.trade_id, trade.held, None, text),)
+        for trigger in _WAYS_OUT if trade.product == _DAY_PRODUCT else _WAYS_OUT[:1]:
+            current = self._floor.ledger.trades[trade.trade_id]
+            if current.state in FINAL_TRADE_STATES:
+                return
+            if self._floor.machine_of(current.machine).handles(current.state, trigger):
+                self._trades.step(current, trigger, news=news, reason=_LEFT)
+                news = ()
 
     def standing_read(self, event: StandingRead) -> bool:
         """Take a comparison; True when it should be made again soon, because what was seen has to be seen twice.
 
         The book of *event* was taken in before (``OrderDesk.book_read``), so the trades are as new as the positions.
         """
-        findings = [*self._orders(event.book), *compare_positions(self._floor.ledger.open_trades, event.positions)]
+        self._number_after(event.book)
+        findings = [
+            *self._adoption.sweep(event.book),
+            *compare_positions(self._floor.ledger.open_trades, event.positions),
+        ]
         self._tell(findings)
-        sold = [found for found in findings if found.rule is Rule.SOLD_OUTSIDE and found.trade_id is not None]
-        is_new = False
-        for found in sold:
-            is_new = self._sold(found, event.book) or is_new
-        self._suspected = {found.trade_id: found.quantity for found in sold if found.trade_id is not None}
-        self._floor.unreconciled = ""
-        return is_new
+        sold = [found for found in findings if found.rule is Rule.SOLD_OUTSIDE]
+        still_open = [found for found in sold if self._sold(found, event.book)]
+        named = {found.trade_id for found in sold}
+        self._suspected = {key: known for key, known in self._suspected.items() if key in named}
+        self._trades.doubted = frozenset(self._suspected)
+        self._floor.unreconciled = self._why_not_sure(event.book.read_at)
+        return bool(still_open)
+
+    def _why_not_sure(self, read_at: datetime) -> str:
+        """Say why the broker's answer does not prove yet that nothing is missing, empty when it does."""
+        damaged_at = self._floor.ledger.damaged_at
+        if damaged_at is None or read_at >= damaged_at + self._floor.settings.broker.settle:
+            return ""
+        # Orders whose rows are gone may be shown late, and one answer without them proves nothing.
+        return f"rows of the journal were found gone at {damaged_at:%H:%M:%S}; the broker is watched for a while first"
+
+    def _number_after(self, book: OrderBook) -> None:
+        """Number new trades after every order of ours at the broker, those that this journal never saw among them."""
+        floor = self._floor
+        tags = (read_tag(row.tag) for row in book.orders)
+        numbers = [tag.trade_number for tag in tags if tag and (tag.owner, tag.day) == (self._owner, floor.plan.day)]
+        floor.highest_seen = max([floor.highest_seen, *numbers])
 
     def _tell(self, findings: Sequence[Finding]) -> None:
         new = [found for found in findings if found.rule in _NEWS and found.text not in self._said]
@@ -75,102 +141,48 @@ class ReconcileDesk:
         self._said |= {found.text for found in new}
 
     def _sold(self, found: Finding, book: OrderBook) -> bool:
-        """Believe a missing position once it was seen twice; return whether it was seen for the first time."""
-        if found.trade_id is None or self._suspected.get(found.trade_id) != found.quantity:
+        """Believe a missing position once that is sure; return whether it has to be looked at again soon.
+
+        Sales in the book that explain it are believed at the second look. Without them the broker may only be late in
+        showing what it holds, so it is believed once it was seen for the whole settling time.
+        """
+        if found.trade_id is None:
+            return False
+        floor = self._floor
+        trade = floor.ledger.trades[found.trade_id]
+        known = self._suspected.get(found.trade_id)
+        if known is None or known.quantity != found.quantity:
+            self._suspected[found.trade_id] = _Suspicion(found.quantity, book.read_at)
             return True
-        trade = self._floor.ledger.trades[found.trade_id]
         value = _foreign_value(trade, found.quantity, book)
+        if value is None and book.read_at < known.since + floor.settings.broker.settle:
+            return True
+        del self._suspected[found.trade_id]
         row = SoldOutside(found.trade_id, found.quantity, value, found.text)
         alarm = AlarmRaised(f"{found.text}. It is not sold again.", found.trade_id)
         self._trades.step(trade, "position_gone", news=(row, alarm))
         return False
 
-    def _orders(self, book: OrderBook) -> list[Finding]:
-        """Find orders of ours that no open trade follows, and give each a trade that leads it out."""
-        ledger = self._floor.ledger
-        found: list[Finding] = []
-        for trade in list(ledger.trades.values()):
-            if trade.state in FINAL_TRADE_STATES:
-                found += [finding for order in trade.orders if (finding := self._late(trade, order, book)) is not None]
-        known = {order.tag for trade in ledger.trades.values() for order in trade.orders}
-        for finding in unknown_orders(known, book.orders, owner=self._owner):
-            report = next(row for row in book.orders if row.order_id == finding.order_id)
-            found.append(finding)
-            self._adopt(report, None, book)
-        return found
 
-    def _late(self, trade: Trade, order: TradeOrder, book: OrderBook) -> Finding | None:
-        if order.report is not None or self._is_adopted(order.tag):
-            return None
-        report = next((row for row in book.orders if row.tag == order.tag), None)
-        if report is None:
-            return None
-        self._adopt(report, trade, book)
-        text = (
-            f"order {report.order_id} of {trade.trade_id}, given up as {order.answer}, is in the book: "
-            f"{report.status}, {report.filled_quantity} of {report.quantity} filled"
+def _lapsed(trade: Trade) -> list[Record]:
+    """Write off the orders of a trade whose day is over, and say what of it nobody can know."""
+    unread = [order for order in trade.orders if not order.is_settled]
+    why = f"its day is over: no book of session {trade.session} can be read any more"
+    rows: list[Record] = [
+        OrderAnswered(trade.trade_id, order.tag, "lapsed", order.order_id, why, order.sends) for order in unread
+    ]
+    held = f"{trade.held} {trade.contract.tradingsymbol} ({trade.product})"
+    text = f"{trade.trade_id} was left {trade.state} in session {trade.session} with {held} held."
+    if unread:
+        text += f" What became of order {', '.join(order.tag for order in unread)} is not known."
+    if trade.product == _DAY_PRODUCT:
+        text += (
+            " The broker squares such a position off on its day, so no order is sent; it is counted as sold at cost. "
+            "Look at that day's contract note."
         )
-        return Finding(
-            rule=Rule.LATE_FILL,
-            trade_id=trade.trade_id,
-            quantity=report.filled_quantity,
-            text=text,
-            order_id=report.order_id,
-        )
-
-    def _is_adopted(self, tag: str) -> bool:
-        return any(
-            trade.is_adopted and any(order.tag == tag for order in trade.orders)
-            for trade in self._floor.ledger.trades.values()
-        )
-
-    def _adopt(self, report: OrderReport, of: Trade | None, book: OrderBook) -> None:
-        """Open a trade for an order nobody follows; it is cancelled, and what it bought is sold."""
-        if report.status.is_terminal and report.filled_quantity == 0:
-            return
-        contract = of.contract if of is not None else self._contracts.get(report.tradingsymbol)
-        if report.side is Side.SELL or contract is None:
-            self._alarm_once(report)
-            return
-        ledger, floor = self._floor.ledger, self._floor
-        number = ledger.next_trade_number()
-        opened = TradeOpened(
-            trade_id=f"{floor.plan.day:%Y%m%d}-{number:03d}",
-            number=number,
-            strategy=of.strategy if of is not None else "adopted",
-            contract=contract,
-            lots=report.quantity // contract.lot_size,
-            quantity=report.quantity,
-            product=report.product,
-            exits=of.exits if of is not None else ExitRules(),
-            machine=floor.trade_machine.spec.digest,
-            candle_start=of.candle_start if of is not None else floor.clock.now(),
-            index_paise=of.index_paise if of is not None else Paise(0),
-            adopts=report.tag or "",
-        )
-        news: list[Record] = [OrderAdopted(opened.trade_id, report)]
-        news += [
-            FillSeen(opened.trade_id, report.tag or "", fill) for fill in book.fills if fill.order_id == report.order_id
-        ]
-        news.append(
-            AlarmRaised(
-                f"{opened.trade_id}: order {report.order_id} of ours belonged to no open trade; it is led out.",
-                opened.trade_id,
-            )
-        )
-        trade = open_trade(opened, floor.clock.now(), floor.session, TRADE_INITIAL)
-        if not self._trades.adopt(opened, trade, tuple(news)):
-            self._alarm_once(report)
-
-    def _alarm_once(self, report: OrderReport) -> None:
-        text = (
-            f"order {report.order_id} ({report.side} {report.quantity} {report.tradingsymbol}, "
-            f"{report.filled_quantity} filled, {report.status}) carries our tag {report.tag} and "
-            "no trade can take it over. It needs a person."
-        )
-        if text not in self._said:
-            self._said.add(text)
-            self._floor.commit(AlarmRaised(text))
+    else:
+        text += " It is led out; if the broker holds more of it, a person has to look at the rest."
+    return [*rows, AlarmRaised(text, trade.trade_id)]
 
 
 def _foreign_value(trade: Trade, quantity: int, book: OrderBook) -> int | None:

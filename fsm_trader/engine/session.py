@@ -41,6 +41,17 @@ class SessionDesk:
         """True when the session has ended."""
         return self.state == FINAL
 
+    @property
+    def login_required(self) -> bool:
+        """True while the newest word on our health is that no token works."""
+        return self._health is not None and self._health.login_required
+
+    def check_now(self) -> None:
+        """Ask for our health at once, if nobody is asking."""
+        if self._checking_since is None:
+            self._checking_since = self._floor.clock.now()
+            self._check_health()
+
     def start(self) -> None:
         """Take up the day where clock, calendar and journal say it is."""
         self._due = self._deadline(self.state)
@@ -59,8 +70,8 @@ class SessionDesk:
             self._fire(trigger)
         for _ in range(_MOVES_AT_ONCE):
             facts = self._facts(now)
-            if facts == self._last_facts or not self._fire("clock"):
-                self._last_facts = self._facts(now)
+            if facts == self._last_facts or not self._fire("clock", facts):
+                self._last_facts = facts
                 return
 
     def next_moment(self, now: datetime) -> datetime | None:
@@ -78,6 +89,7 @@ class SessionDesk:
         self._checking_since = None
         changed = self._health is None or self._health != event
         self._health = event
+        self._floor.logged_out = event.login_required
         if changed:
             self._floor.commit(HealthSeen(event.faults, event.login_required))
         self._fire("health_seen")
@@ -117,10 +129,10 @@ class SessionDesk:
             flat=not ledger.open_trades,
         )
 
-    def _fire(self, trigger: str) -> bool:
+    def _fire(self, trigger: str, facts: SessionFacts | None = None) -> bool:
         """Let the machine decide; True when the session moved to another state (or entered the same one anew)."""
-        machine, now = self._floor.session_machine, self._floor.clock.now()
-        step = machine.fire(self.state, trigger, self._facts(now))
+        machine = self._floor.session_machine
+        step = machine.fire(self.state, trigger, facts or self._facts(self._floor.clock.now()))
         if step is None:
             return False
         if step.entered:
@@ -131,9 +143,8 @@ class SessionDesk:
             self._floor.commit(*rows, *self._alarms(step))
         elif "alarm" in step.actions:
             self._floor.commit(*self._alarms(step))
-        if "check_health" in step.actions and self._checking_since is None:
-            self._checking_since = now
-            self._check_health()
+        if "check_health" in step.actions:
+            self.check_now()
         return step.entered
 
     def _alarms(self, step: Step) -> list[Record]:

@@ -14,13 +14,17 @@ from fsm_trader.core.events import (
     BookRead,
     CancelDone,
     CandlesRead,
+    ContractsRead,
     Event,
     HealthRead,
+    Noticed,
+    OrdersMoved,
     PriceRead,
     ReadFailed,
     SendAnswered,
     StandingRead,
     StopAsked,
+    TokenChanged,
 )
 from fsm_trader.core.records import AlarmRaised, OperatorAsked
 from fsm_trader.core.trades import Trade
@@ -69,8 +73,11 @@ class Trader:
         self.entries = EntryDesk(floor, self.trades, contracts)
         self.candles = CandleDesk(floor, self.trades, self.entries, seats)
         self.reconcile = ReconcileDesk(floor, self.trades, contracts)
-        self._is_swept = False
+        # On a day that is not traded no order of ours can turn up, and often nobody has logged in.
+        self._is_swept = floor.plan.why_closed is not None
+        self._is_swept_by_answer = self._is_swept
         self._is_too_late = False
+        self._hinted_at: datetime | None = None
         self._last_looks = _LAST_LOOKS
 
     @property
@@ -82,11 +89,21 @@ class Trader:
         return flat and ((self.session.is_over and self._is_swept) or self.floor.leaving)
 
     @property
+    def ended_logged_out(self) -> bool:
+        """True when the day ended without a token: nobody could ask the broker whether all is as believed."""
+        return self.session.is_over and self.session.login_required and not self._is_swept_by_answer
+
+    @property
     def stop_reason(self) -> str:
         """Why the loop ended, in a word or two."""
         if self._is_too_late:
             return "the market closed with a position open"
         return self._stop.why if self._stop is not None else self.floor.ledger.reason or "day over"
+
+    @property
+    def wishes(self) -> frozenset[ReadingKey]:
+        """The readings that are due some time or under way."""
+        return self._polls.wishes
 
     def start(self) -> None:
         """Take up the day; the first look at the world follows at once.
@@ -94,6 +111,7 @@ class Trader:
         What a person or a strategy said may have been journaled and not acted on when the last process ended.
         """
         self._want(_STANDING, self.floor.clock.now())
+        self.reconcile.lapse()
         self.session.start()
         self._check_all()
 
@@ -127,11 +145,29 @@ class Trader:
             case CancelDone():
                 self.orders.cancel_answered(event)
             case HealthRead():
-                self.session.health_read(event)
+                self._health_read(event)
+            case Asked() | StopAsked() | ContractsRead() | OrdersMoved() | TokenChanged() | Noticed():
+                self._told(event, now)
+            case _:
+                assert_never(event)
+
+    def _told(
+        self, event: Asked | StopAsked | ContractsRead | OrdersMoved | TokenChanged | Noticed, now: datetime
+    ) -> None:
+        match event:
             case Asked():
                 self._asked(event)
             case StopAsked():
                 self._stop_asked(event)
+            case ContractsRead():
+                self._contracts_read(event)
+            case OrdersMoved():
+                self._look_at_orders(now)
+            case TokenChanged():
+                self._want(_STANDING, now)
+                self.session.check_now()
+            case Noticed():
+                self.floor.commit(AlarmRaised(event.text))
             case _:
                 assert_never(event)
 
@@ -141,11 +177,36 @@ class Trader:
         if is_good:
             self.floor.broker_heard_at = now
 
+    def _health_read(self, event: HealthRead) -> None:
+        was_out = self.session.login_required
+        self.session.health_read(event)
+        if was_out and not event.login_required:
+            # What could not be sent without a token is sent now, and not at its next turn.
+            self.trades.hurry_exits()
+
+    def _contracts_read(self, event: ContractsRead) -> None:
+        self._answered(ReadingKey("instruments"))
+        self.entries.know(event.contracts)
+        self.reconcile.know(event.contracts)
+        if event.note:
+            self.floor.commit(AlarmRaised(f"instruments: {event.note}."))
+
+    def _look_at_orders(self, now: datetime) -> None:
+        """Ask the broker soon; however often it is told of, once in the time between two looks at the book."""
+        after = self.floor.settings.broker.order_poll_interval
+        if self._hinted_at is not None and timedelta(0) <= now - self._hinted_at < after:
+            self._want(_STANDING, self._hinted_at + after)
+            return
+        self._hinted_at = now
+        is_ours = any(trade.has_open_order for trade in self.floor.ledger.open_trades)
+        self._want(_BOOK if is_ours else _STANDING, now)
+
     def _standing_read(self, event: StandingRead, now: datetime) -> None:
         self._answered(_STANDING)
         self.orders.book_read(event.book)
         again = self.reconcile.standing_read(event)
-        self._is_swept = self.session.is_over
+        if self.session.is_over:
+            self._is_swept = self._is_swept_by_answer = True
         if again:
             self._want(_STANDING, now + _LOOK_AGAIN)
 
@@ -191,18 +252,25 @@ class Trader:
         if self.session.state in WATCHING:
             index = ReadingKey("candles", settings.market.underlying.token)
             self._want(index, self._next_candle(now))
-        is_last = self.session.is_over and self._last_looks == _LAST_LOOKS
-        self._want(_STANDING, now if is_last else next_on_grid(now, settings.broker.reconcile_interval))
+        is_last = self.session.is_over and not self._is_swept and self._last_looks == _LAST_LOOKS
+        if is_last:
+            self._want(_STANDING, now)
+        self._want_on_grid(_STANDING, settings.broker.reconcile_interval, now)
         for trade in self.floor.ledger.open_trades:
             if trade.held > 0:
                 token = trade.contract.token
-                self._want(ReadingKey("price", token), next_on_grid(now, settings.session.poll_interval))
-                self._want(ReadingKey("candles", token), next_on_grid(now, MINUTE))
+                self._want_on_grid(ReadingKey("price", token), settings.session.poll_interval, now)
+                self._want_on_grid(ReadingKey("candles", token), MINUTE, now)
             if trade.has_open_order:
-                self._want(_BOOK, next_on_grid(now, settings.broker.order_poll_interval))
+                self._want_on_grid(_BOOK, settings.broker.order_poll_interval, now)
 
     def _want(self, key: ReadingKey, at: datetime) -> None:
         self._polls.want(key, at)
+
+    def _want_on_grid(self, key: ReadingKey, interval: timedelta, now: datetime) -> None:
+        # The next point of a grid is never earlier than one that is wanted already.
+        if not self._polls.is_wanted(key):
+            self._polls.want(key, next_on_grid(now, interval))
 
     def _next_candle(self, now: datetime) -> datetime:
         if not self._looked:
@@ -232,16 +300,29 @@ class Trader:
         key = ReadingKey(event.reading, event.token or 0)
         self._polls.done(key)
         count = self._failures[key] = self._failures.get(key, 0) + 1
+        if event.reading == "price":
+            self.entries.price_failed(key.token, event.why)
         if event.login_required:
-            self.session.health_read(HealthRead((event.why,), login_required=True))
+            self._login_required(event)
         if key == _STANDING and self.session.is_over:
             self._last_looks -= 1
-            self._is_swept = self._last_looks <= 0
-        if count == _FAILURES_BEFORE_ALARM:
+            self._is_swept = self._is_swept or self._last_looks <= 0
+        # Where a token is wanting, that was said.
+        if count == _FAILURES_BEFORE_ALARM and not event.login_required:
             of = f" of instrument {event.token}" if event.token else ""
             self.floor.commit(
                 AlarmRaised(f"{event.reading}{of}: no usable answer {count} times in a row: {event.why}. Asking on.")
             )
+
+    def _login_required(self, event: ReadFailed) -> None:
+        """Take note that no token works: once, not for each reading that says so."""
+        if self.session.login_required:
+            return
+        self.session.health_read(HealthRead((event.why,), login_required=True))
+        if self.session.state not in WATCHING and not self.session.is_over:
+            # The session machine says it once the market is watched; a person wants to know before that.
+            at = f"{self.floor.plan.health_start:%H:%M}"
+            self.floor.commit(AlarmRaised(f"the day begins at {at}, and nothing can be asked: {event.why}."))
 
     def _check_all(self) -> None:
         """Let every trade look at facts that are not its own: the hour, a person's word."""

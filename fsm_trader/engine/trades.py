@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from functools import partial
-
-import msgspec
 
 from fsm_trader.core.facts import TradeFacts
 from fsm_trader.core.ledger import Ledger
-from fsm_trader.core.money import Paise, round_to_tick
+from fsm_trader.core.levels import decisive_price, level_of
 from fsm_trader.core.orders import OrderKind, OrderRequest, Role, Side
 from fsm_trader.core.records import (
     AlarmRaised,
@@ -24,9 +21,9 @@ from fsm_trader.core.records import (
     TradeMoved,
 )
 from fsm_trader.core.tags import TagParts, make_tag, owner_of
-from fsm_trader.core.trades import Trade, TradeOrder, apply
+from fsm_trader.core.trades import Trade, TradeOrder
+from fsm_trader.engine.effort import Effort, Seen
 from fsm_trader.engine.floor import Floor
-from fsm_trader.engine.work import Job
 from fsm_trader.errors import StuckTradeError
 from fsm_trader.machines.run import Machine, Step
 from fsm_trader.machines.spec import PolicySpec
@@ -39,6 +36,8 @@ _STEPS_AT_ONCE = 4
 # tag has room for 1,295 attempts, and they have to last a day on which the broker refuses everything.
 _EXITS_AT_ONE_PACE = 16
 _SLOWEST_PACE = timedelta(seconds=30)
+# Without a token an exit cannot be taken. It is tried all the same, and sent at once when a person has logged in.
+_LOGGED_OUT_PACE = timedelta(minutes=1)
 
 _ROLE_OF_ACTION = {
     "place_entry": Role.ENTRY,
@@ -48,37 +47,19 @@ _ROLE_OF_ACTION = {
 }
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """Prices of the trade's contract that are new at one decision, in paise."""
-
-    low: Paise | None = None
-    high: Paise | None = None
-    last: Paise | None = None
-
-
-class Effort(msgspec.Struct):
-    """What one step comes to: rows to commit, then jobs to start; *tags* are of the orders those jobs send."""
-
-    trade: Trade
-    now: datetime
-    records: list[Record] = msgspec.field(default_factory=list)
-    jobs: list[Job] = msgspec.field(default_factory=list)
-    tags: list[str] = msgspec.field(default_factory=list)
-
-    def note(self, record: Record) -> None:
-        """Add a row and fold it in at once, so that what follows sees it."""
-        self.records.append(record)
-        self.trade = apply(self.trade, record, self.now)
-
-
 class TradeDesk:
-    """Runs the trade machines. It decides nothing by itself: the definition does."""
+    """Runs the trade machines. It decides nothing by itself: the definition does.
+
+    Attributes:
+        doubted: trades whose position the broker did not show when it was last compared; it may be gone, or shown late.
+    """
 
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self._owner = owner_of(floor.settings.session.name)
         self._snoozed: dict[str, datetime] = {}
         self._sending: set[str] = set()
+        self.doubted: frozenset[str] = frozenset()
         self._began = floor.clock.now()
         self._actions: dict[str, Callable[[Effort, str, PolicySpec | None], None]] = {
             "place_entry": self._place_entry,
@@ -90,7 +71,13 @@ class TradeDesk:
         }
 
     def step(
-        self, trade: Trade, trigger: str | None, *, news: tuple[Record, ...] = (), seen: Seen | None = None
+        self,
+        trade: Trade,
+        trigger: str | None,
+        *,
+        news: tuple[Record, ...] = (),
+        seen: Seen | None = None,
+        reason: str = "",
     ) -> None:
         """Fold *news* into a trade, let its machine decide on *trigger*, commit, act.
 
@@ -99,11 +86,12 @@ class TradeDesk:
             trigger: None only takes the news in.
             news: rows about this trade that are not committed yet.
             seen: prices of this moment.
+            reason: why, in place of what the definition says.
 
         Raises:
             HaltError: the journal cannot be written; nothing was sent.
         """
-        effort = Effort(trade, self._floor.clock.now())
+        effort = Effort(trade, self._floor.clock.now(), reason=reason)
         for record in news:
             effort.note(record)
         machine = self._floor.machine_of(trade.machine)
@@ -146,12 +134,19 @@ class TradeDesk:
             effort.note(record)
         if self._fire(effort, machine, "adopt", Seen()) is None:
             return False
+        for trigger in ("entry_update", "position_gone"):
+            # In the same commit: no later read tells anything new of orders that are done.
+            if machine.handles(effort.trade.state, trigger):
+                self._fire(effort, machine, trigger, Seen())
         self._carry_out(effort)
-        for trigger in ("entry_update", "check"):
-            current = self._floor.ledger.trades[trade.trade_id]
-            if machine.handles(current.state, trigger):
-                self.step(current, trigger)
+        self.check(self._floor.ledger.trades[trade.trade_id])
         return True
+
+    def update_of(self, trade: Trade, role: Role) -> str:
+        """Return the trigger for news of an order: an exit that no transition asked for may end its trade too."""
+        trigger = f"{role}_update"
+        is_heard = role is Role.ENTRY or self._floor.machine_of(trade.machine).handles(trade.state, trigger)
+        return trigger if is_heard else "position_gone"
 
     def on_time(self, now: datetime) -> None:
         """Fire the deadline of every open trade whose time is up."""
@@ -164,6 +159,13 @@ class TradeDesk:
             if after.deadline == trade.deadline:
                 # No transition answered, or the step failed: it is asked again in a while, and nothing waits for it.
                 self._snoozed[trade.trade_id] = now + self._floor.settings.broker.exit_timeout
+
+    def hurry_exits(self) -> None:
+        """Let every trade that is on its way out, with no order that may be live, send its next one now."""
+        for trade in self._floor.ledger.open_trades:
+            is_waiting = trade.state == "PENDING_EXIT" and all(order.is_settled for order in trade.orders)
+            if is_waiting and trade.deadline is not None:
+                self._floor.guard(partial(self.step, trade, trade.deadline.trigger), of=trade.trade_id)
 
     def answered(self, tag: str) -> None:
         """Take note that no further request about an order can leave this process."""
@@ -200,7 +202,8 @@ class TradeDesk:
             high=seen.high,
             last=seen.last,
             exit_signal=_exit_said(self._floor.ledger, trade),
-            square_off_due=effort.now >= plan.square_off,
+            # What an earlier day left open has its square-off behind it.
+            square_off_due=effort.now >= plan.square_off or trade.session != self._floor.session,
             flatten_asked=self._floor.ledger.flatten_asked or self._floor.leaving,
         )
         step = machine.fire(trade.state, trigger, facts)
@@ -212,9 +215,9 @@ class TradeDesk:
                 trigger=trigger,
                 source=step.source,
                 dest=step.dest,
-                reason=step.reason,
+                reason=effort.reason or step.reason,
                 deadline=self._deadline(effort, machine, step),
-                price_paise=_decisive(trade, seen),
+                price_paise=decisive_price(trade, seen.low, seen.high, seen.last),
             )
         )
         for action in step.actions:
@@ -236,6 +239,8 @@ class TradeDesk:
         length = self._length(timeout.after)
         if step.dest == "PENDING_EXIT":
             length = _paced(length, len(effort.trade.orders_of(Role.EXIT)))
+            if self._floor.logged_out:
+                length = max(length, _LOGGED_OUT_PACE)
         return Deadline(effort.now + length, timeout.trigger)
 
     def _length(self, after: timedelta | str) -> timedelta:
@@ -265,7 +270,7 @@ class TradeDesk:
 
     def _place(self, effort: Effort, side: Side, quantity: int, action: str, policy: PolicySpec | None) -> None:
         trade, role = effort.trade, _ROLE_OF_ACTION[action]
-        attempt = len(trade.orders_of(role)) + 1
+        attempt = 1 + max((order.attempt for order in trade.orders_of(role)), default=0)
         contract = trade.contract
         request = OrderRequest(
             tag=self._tag(trade, role, attempt),
@@ -281,7 +286,9 @@ class TradeDesk:
         checked = _policy(action, policy)
         effort.note(OrderIntended(trade.trade_id, role, attempt, request, checked.name))
         # The first exit of a trade this process has followed from its entry goes out at once; later ones look first.
-        look_first = role is Role.EXIT and (attempt > 1 or trade.opened_at < self._began)
+        is_followed = trade.opened_at >= self._began and trade.session == self._floor.session
+        is_sure = attempt == 1 and is_followed and trade.trade_id not in self.doubted
+        look_first = role is Role.EXIT and not is_sure
         effort.jobs.append(self._floor.effects.send(trade.trade_id, request, checked, look_first=look_first))
         effort.tags.append(request.tag)
 
@@ -316,15 +323,15 @@ class TradeDesk:
             LevelsSet(
                 trade_id=trade.trade_id,
                 # Both are rounded up: the stop never risks more than was asked, the target never takes less.
-                stop_paise=_level(average, rules.stop_loss, -1, tick),
-                target_paise=_level(average, rules.target, 1, tick),
+                stop_paise=level_of(average, rules.stop_loss, -1, tick),
+                target_paise=level_of(average, rules.target, 1, tick),
                 hold_until=None if hold is None else (trade.filled_at or effort.now) + hold,
             )
         )
 
     def _alarm(self, effort: Effort, _action: str, _policy: PolicySpec | None) -> None:
         trade = effort.trade
-        level = 1 + len(trade.orders_of(Role.EXIT))
+        level = 1 + max(len(trade.orders_of(Role.EXIT)), trade.alarm_level)
         text = f"{trade.trade_id} {trade.contract.tradingsymbol}: {trade.state}, {trade.reason or 'no reason given'}"
         last = trade.orders[-1] if trade.orders else None
         effort.note(AlarmRaised(_and_order(text, trade, last), trade.trade_id, level))
@@ -346,15 +353,6 @@ def _exit_said(ledger: Ledger, trade: Trade) -> bool:
     return said is not None and said > trade.candle_start
 
 
-def _decisive(trade: Trade, seen: Seen) -> Paise | None:
-    """Return the price a decision was made on: of a candle, the extreme that reached a level."""
-    if seen.low is not None and trade.stop_paise is not None and seen.low <= trade.stop_paise:
-        return seen.low
-    if seen.high is not None and trade.target_paise is not None and seen.high >= trade.target_paise:
-        return seen.high
-    return seen.last
-
-
 def _paced(length: timedelta, exits_sent: int) -> timedelta:
     # Thirty halvings make any pace slow enough; the bound keeps the number small.
     slower: timedelta = length * 2 ** min(exits_sent // _EXITS_AT_ONE_PACE, 30)
@@ -369,12 +367,6 @@ def _policy(action: str, policy: PolicySpec | None) -> PolicySpec:
     if policy is None:
         raise KeyError(f"action {action} has no retry policy; the loader refuses such a definition")
     return policy
-
-
-def _level(average: Fraction, part: Decimal | None, sign: int, tick_paise: int) -> Paise | None:
-    if part is None:
-        return None
-    return round_to_tick(average * (1 + sign * Fraction(part)), tick_paise, up=True)
 
 
 def _and_order(text: str, trade: Trade, order: TradeOrder | None) -> str:

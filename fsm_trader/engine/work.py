@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import queue
+import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Protocol
+from typing import Literal, Protocol, get_args
+
+import msgspec
 
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.events import Event
 
 Job = Callable[[], Event]
+Lane = Literal["exit", "entry", "book", "market"]
+
+
+class LaneJob(msgspec.Struct, frozen=True):
+    """A job that waits only behind others of its lane; one without a lane is of ``market``."""
+
+    lane: Lane
+    job: Job
+
+    def __call__(self) -> Event:
+        """Do the job."""
+        return self.job()
 
 
 class Inbox:
@@ -60,20 +75,78 @@ class InlineWorker:
 
 
 class ThreadWorker:
-    """Does jobs on a few threads, so that one hanging request never blinds the stop-loss of another trade."""
+    """Does jobs on a few threads in lanes, so that one hanging request never blinds the stop-loss of another trade.
+
+    Exits and cancellations have a lane, entries another, the order book and the account a third, candles and prices
+    the last one: nothing that is sent waits behind a reading, and no exit behind an entry. The threads are daemons: a
+    request that hangs keeps no process from ending.
+
+    Args:
+        inbox: where the events go.
+        threads: the most of each lane; they are made when they are needed.
+    """
 
     def __init__(self, inbox: Inbox, *, threads: int = 8) -> None:
         self._inbox = inbox
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fsm-work")
-        self._under_way: set[Future[None]] = set()
+        self._lanes: dict[Lane, _Threads] = {
+            lane: _Threads(f"fsm-{lane}", threads, self._do) for lane in get_args(Lane)
+        }
 
     def submit(self, job: Job) -> None:
-        """Queue the job."""
-        future = self._pool.submit(lambda: self._inbox.put(job()))
-        self._under_way.add(future)
-        future.add_done_callback(self._under_way.discard)
+        """Queue the job in its lane.
+
+        Raises:
+            RuntimeError: the worker was closed.
+        """
+        self._lanes[job.lane if isinstance(job, LaneJob) else "market"].put(job)
 
     def close(self, timeout_s: float) -> None:
         """Take no more jobs; what is queued is dropped, what runs is waited for and ends by its own time-out."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        wait(self._under_way.copy(), timeout=timeout_s)
+        until_s = time.monotonic() + timeout_s
+        for lane in self._lanes.values():
+            lane.stop()
+        for lane in self._lanes.values():
+            lane.join(until_s)
+
+    def _do(self, job: Job) -> None:
+        self._inbox.put(job())
+
+
+class _Threads:
+    """Daemon threads that share one queue. Its length is bounded by who asks: nothing is asked twice at a time."""
+
+    def __init__(self, name: str, most: int, do: Callable[[Job], None]) -> None:
+        self._name = name
+        self._most = most
+        self._do = do
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._threads: list[threading.Thread] = []
+        self._is_closed = False
+
+    def put(self, job: Job) -> None:
+        if self._is_closed:
+            raise RuntimeError("a job was submitted after shutdown")
+        self._jobs.put(job)
+        if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
+            thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        self._is_closed = True
+        try:
+            while True:
+                self._jobs.get_nowait()
+        except queue.Empty:
+            for _ in self._threads:
+                self._jobs.put(None)
+
+    def join(self, until_s: float) -> None:
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._do(job)
+            self._idle.release()

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from fsm_trader.errors import VerificationError
+from fsm_trader.journal.files import sync_folder
 
 _LOG = logging.getLogger(__name__)
 # Always rewritten whole and in place, within one sector: neither a full disk nor a power cut leaves half a note.
@@ -40,7 +41,8 @@ class Anchor:
 
     Args:
         journal: the journal's file; its folder exists.
-        start: what is noted at once, durably, where there is no anchor yet; None leaves the file to the first note.
+        start: what is noted at once, durably, where there is no anchor yet; None leaves the file as it is until the
+            first note, which puts a new one in its place.
 
     Raises:
         OSError: the file cannot be made or written.
@@ -52,8 +54,11 @@ class Anchor:
         self._noted = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        if start is not None and not self._path.exists():
-            self._begin(start)
+        if start is not None:
+            if self._path.exists():
+                self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            else:
+                self._begin(start)
 
     def note(self, seq: int, head: str) -> None:
         """Remember the journal's newest row.
@@ -62,8 +67,9 @@ class Anchor:
             OSError: the file cannot be written.
         """
         if self._file is None:
-            self._open()
-        self._write(Anchored(seq, head))
+            self._begin(Anchored(seq, head))
+        else:
+            self._write(Anchored(seq, head))
         if self._thread is None:
             self._thread = threading.Thread(target=self._flush, name="journal anchor", daemon=True)
             self._thread.start()
@@ -80,36 +86,29 @@ class Anchor:
         self._file = None
 
     def _begin(self, start: Anchored) -> None:
-        self._open()
+        """Put a new anchor in its place, whole and on the disk: one that is empty would be told as damaged."""
+        part = self._path.with_name(self._path.name + ".part")
         try:
+            self._file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             self._write(start)
-            self._sync_all()
+            os.fsync(self._file)
+            part.replace(self._path)
+            # Its name too: one that a power cut takes away would be told as a missing anchor.
+            sync_folder(self._path.parent)
         except OSError:
-            # An empty anchor would be told as a damaged one by the next start.
-            self.close()
-            self._path.unlink(missing_ok=True)
+            if self._file is not None:
+                os.close(self._file)
+            self._file = None
+            part.unlink(missing_ok=True)
             raise
-
-    def _open(self) -> None:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def _write(self, what: Anchored) -> None:
         if self._file is None:
             raise OSError(f"{self._path} is closed")
         os.pwrite(self._file, f"{what.seq} {what.head}".ljust(_LENGTH - 1).encode() + b"\n", 0)
 
-    def _sync_all(self) -> None:
-        """Bring file and name to the disk: a name that a power cut takes away would be told as a missing anchor."""
-        if self._file is not None:
-            os.fsync(self._file)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
     def _flush(self) -> None:
-        is_told = _flushed(self._sync_all, self._path)
+        is_told = False
         while not self._stop.wait(_FLUSH_EVERY_S):
             self._noted.wait()
             self._noted.clear()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 GENESIS = "0" * 64
+# A row as the database hands it over: what ``Row`` holds.
+Columns = tuple[int, str, str, str | None, str, str, str]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -36,3 +39,35 @@ def row_hash(previous: str, row: tuple[int, str, str, str | None, str, str]) -> 
     trade = "-" if trade_id is None else f"{len(trade_id)}:{trade_id}"
     text = f"{previous}{seq}:{len(at)}:{at}{len(session)}:{session}{trade}{len(kind)}:{kind}{len(body)}:{body}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fitting(rows: Sequence[Columns], seq: int, head: str) -> int:
+    """Return how many of *rows*, from the first on, follow a row without a gap and fit their hashes.
+
+    It judges as ``row_hash`` does. What rows share is written once, because whole journals are read through here.
+
+    Args:
+        rows: in order, as they are stored; a damaged file may hold anything.
+        seq: number of the row that they follow.
+        head: that row's hash.
+    """
+    sized = _Sized({None: "-"})
+    for place, (found, at, session, trade_id, kind, body, digest) in enumerate(rows):
+        seq += 1
+        try:
+            text = f"{head}{seq}:{len(at)}:{at}{sized[session]}{sized[trade_id]}{sized[kind]}{len(body)}:{body}"
+        except TypeError:
+            # A number, or nothing, where there must be text.
+            return place
+        if found != seq or hashlib.sha256(text.encode()).hexdigest() != digest:
+            return place
+        head = digest
+    return len(rows)
+
+
+class _Sized(dict[str | None, str]):
+    """Texts with their lengths before them, each written when it is first asked for."""
+
+    def __missing__(self, text: str) -> str:
+        written = self[text] = f"{len(text)}:{text}"
+        return written

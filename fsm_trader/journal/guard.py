@@ -13,6 +13,9 @@ from fsm_trader.journal.anchor import Anchor, Anchored, damage_of, missing, read
 from fsm_trader.journal.ballast import Ballast
 from fsm_trader.journal.place import Place
 
+# Where SQLite cannot start its log over, a reader holds on to what is in it.
+LONG_LOG_BYTES = 64 << 20
+
 
 class Guard:
     """Watches one journal file for its one writer.
@@ -27,6 +30,7 @@ class Guard:
     Attributes:
         damage: what the anchor says against the journal, in words; empty when they agree.
         troubles: what made the journal less safe than promised, in words; whoever tells it takes it out.
+        remarks: what a person should see to, though nothing is less safe for it; likewise.
 
     Raises:
         OSError: a file cannot be seen, made or written.
@@ -37,7 +41,8 @@ class Guard:
     ) -> None:
         self._file = file
         self._place = Place()
-        for path in (file, file.with_name(file.name + "-wal"), *([] if lock is None else [lock])):
+        self._log = file.with_name(file.name + "-wal")
+        for path in (file, self._log, *([] if lock is None else [lock])):
             self._place.watch(path)
         self.damage = _damage(file, head, hash_of)
         # Where rows may be gone nothing is claimed before the first commit has told so.
@@ -46,6 +51,8 @@ class Guard:
         self._ballast = Ballast(file, ballast) if ballast else None
         why_none = "" if self._ballast is None else self._ballast.lay()
         self.troubles = [why_none] if why_none else []
+        self.remarks: list[str] = []
+        self._is_log_long = False
 
     def lost(self) -> str:
         """Say why this process is not the one writer any more, or empty."""
@@ -62,6 +69,18 @@ class Guard:
                     "would not be missed."
                 )
             self._is_anchor_behind = True
+
+        self._look_at_log()
+
+    def _look_at_log(self) -> None:
+        is_long = self._place.size(self._log) > LONG_LOG_BYTES
+        if is_long and not self._is_log_long:
+            self.remarks.append(
+                f"journal {self._file}: its log has grown to {self._place.size(self._log):,} bytes, because another "
+                "program keeps reading the journal in one transaction. No row is in danger, but the disk may run full: "
+                "end that program"
+            )
+        self._is_log_long = is_long
 
     def make_room(self) -> bool:
         """Give the ballast up because the disk is full; False where there is none to give."""

@@ -7,7 +7,7 @@ from datetime import date
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from fsm_trader.journal.tables import events
+from fsm_trader.journal.tables import definitions, events
 
 
 class DaySoFar(msgspec.Struct, frozen=True):
@@ -21,6 +21,14 @@ def hash_of(connection: Connection, seq: int) -> str | None:
     """Return the hash of a row, None where there is no such row."""
     with connection.begin():
         found: str | None = connection.execute(select(events.c.hash).where(events.c.seq == seq)).scalar_one_or_none()
+    return found
+
+
+def definition(connection: Connection, digest: str) -> str | None:
+    """Return the machine definition that is kept under *digest*, None where there is none."""
+    query = select(definitions.c.text).where(definitions.c.digest == digest)
+    with connection.begin():
+        found: str | None = connection.execute(query).scalar_one_or_none()
     return found
 
 

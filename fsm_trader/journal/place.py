@@ -27,6 +27,7 @@ class Place:
         self._now_s = now_s
         self._look_at_s = 0.0
         self._fault = ""
+        self._sizes: dict[Path, int] = {}
 
     def watch(self, path: Path) -> None:
         """Remember what stands under a name now.
@@ -45,14 +46,18 @@ class Place:
         now_s = self._now_s()
         if not self._fault and now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_EVERY_S
-            self._fault = next(filter(None, map(_fault_of, self._known)), "")
+            self._fault = next(filter(None, map(self._fault_of, self._known)), "")
         return self._fault
 
+    def size(self, path: Path) -> int:
+        """Return how many bytes a watched file had when it was last looked at."""
+        return self._sizes.get(path, 0)
 
-def _fault_of(known: tuple[Path, int, int]) -> str:
-    path, number, device = known
-    try:
-        found = path.stat()
-    except OSError as error:
-        return f"{path} cannot be found any more ({error.strerror})"
-    return "" if (found.st_ino, found.st_dev) == (number, device) else f"{path} was replaced by another file"
+    def _fault_of(self, known: tuple[Path, int, int]) -> str:
+        path, number, device = known
+        try:
+            found = path.stat()
+        except OSError as error:
+            return f"{path} cannot be found any more ({error.strerror})"
+        self._sizes[path] = found.st_size
+        return "" if (found.st_ino, found.st_dev) == (number, device) else f"{path} was replaced by another file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -26,8 +27,13 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from fsm_trader.errors import SetupError
+from fsm_trader.journal.files import is_still
 
 SCHEMA_VERSION = 1
+# How long SQLite itself waits for another program's lock.
+BUSY_S = 5.0
+# What the log comes to in ordinary use: SQLite moves it into the file every 1,000 pages of 4,096 bytes.
+LOG_BYTES = 8 << 20
 
 metadata = MetaData()
 
@@ -94,14 +100,17 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     fifth of the commit.
 
     Raises:
-        SetupError: nothing installed here speaks to that kind of database.
+        SetupError: *url* is none, or nothing installed here speaks to that kind of database.
     """
-    parsed = make_url(url)
+    parsed = parse(url)
     if parsed.get_backend_name() != "sqlite":
         return _other_engine(parsed)
     if read_only:
-        parsed = parsed.set(database=f"file:{quote(parsed.database or '')}", query={"mode": "ro", "uri": "true"})
-    engine = create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 5.0})
+        file = parsed.database or ""
+        # Where nobody can write, SQLite could not make the index of a log that is not there either.
+        still = {"immutable": "1"} if is_still(Path(file)) else {}
+        parsed = parsed.set(database=f"file:{quote(file)}", query={"mode": "ro", "uri": "true", **still})
+    engine = create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": BUSY_S})
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:
@@ -125,6 +134,20 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     return engine
 
 
+def parse(url: str) -> URL:
+    """Take an SQLAlchemy URL apart.
+
+    Raises:
+        SetupError: it is none. It is not shown, because it may hold a password.
+    """
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise SetupError.at(
+            "journal.url", "is not an SQLAlchemy URL (not shown); expected one such as sqlite:///var/fsm_trader.db"
+        ) from error
+
+
 def _other_engine(url: URL) -> Engine:
     try:
         return create_engine(url)
@@ -142,7 +165,10 @@ def write_ahead(connection: Connection) -> None:
     With ``synchronous=FULL`` a commit that returned survives a power cut, and readers never wait (ADR 0006).
     """
     if connection.dialect.name == "sqlite":
-        connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
+        cursor = connection.connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # A log that a reader kept from being started over is cut to this once it is.
+        cursor.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
 
 
 def schema_version(connection: Connection) -> int | None:

@@ -62,18 +62,6 @@ def check_retries(spec: MachineSpec, places: Places = _NOWHERE) -> list[Fault]:
     return found.faults
 
 
-def check_policies_used(spec: MachineSpec, places: Places = _NOWHERE) -> list[Fault]:
-    """Return the retry policies that no action names: a person thinks that something is tried again, and it is not.
-
-    Only for definitions that are new: one that an open trade was begun under goes on as it is (I8).
-    """
-    found = Findings(spec, places)
-    for name in spec.policies:
-        if name not in spec.actions.values():
-            found.add_at(f"retries.{name}", f"retry policy {name} is used by no action; expected one in `actions`")
-    return found.faults
-
-
 def _check_states(spec: MachineSpec, found: Findings) -> None:
     names = [state.name for state in spec.states]
     fixed = TRADE_STATES if spec.kind == "trade" else SESSION_STATES

@@ -8,16 +8,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal, TypedDict
 
+import msgspec
+
 from fsm_trader.errors import SetupError
-from fsm_trader.machines.check import check_machine, check_policies_used, check_retries
+from fsm_trader.machines.caution import check_new
+from fsm_trader.machines.check import check_machine, check_retries
 from fsm_trader.machines.names import (
     POLICIES,
     SESSION_ACTIONS,
+    SESSION_CALLS,
     SESSION_TRIGGERS,
     TIMEOUT_SETTINGS,
     TRADE_ACTIONS,
@@ -25,16 +31,26 @@ from fsm_trader.machines.names import (
     MachineKind,
     guards_of,
 )
-from fsm_trader.machines.spec import MachineSpec, PolicySpec, Position, StateSpec, TimeoutSpec, TransitionSpec
+from fsm_trader.machines.spec import (
+    LONGEST_WAIT,
+    MachineSpec,
+    PolicySpec,
+    Position,
+    StateSpec,
+    TimeoutSpec,
+    TransitionSpec,
+)
 from fsm_trader.strict_yaml import Node, Reader, did_you_mean, parse
 
 MOST_ATTEMPTS = 10
-LONGEST_WAIT = timedelta(seconds=60)
 LONGEST_JITTER = timedelta(seconds=10)
+MOST_BACKOFF = Decimal(10)
+SHORTEST_WITHIN, LONGEST_WITHIN = timedelta(milliseconds=100), timedelta(hours=1)
 SHORTEST_TIMEOUT = timedelta(milliseconds=100)
 LONGEST_TIMEOUT = timedelta(hours=24)
 
 _RETRY_ON: tuple[Literal["not_done", "unavailable"], ...] = ("not_done", "unavailable")
+_ONE = Decimal(1)
 _STATE_NAME = r"[A-Z][A-Z0-9_]*"
 _REASON = r"[a-z][a-z0-9_]*"
 
@@ -66,6 +82,12 @@ def load_machine(path: Path | None, kind: MachineKind) -> MachineSpec:
     return _parse(raw, kind=kind, source=str(path), is_new=True)
 
 
+@cache
+def builtin_session() -> MachineSpec:
+    """Return the built-in session machine: what a definition of an earlier form leaves unsaid is as it is there."""
+    return load_machine(None, "session")
+
+
 def parse_machine(text: str, *, kind: MachineKind, source: str) -> MachineSpec:
     """Check and return a definition from its text, such as the text the journal keeps.
 
@@ -86,9 +108,21 @@ def _parse(raw: bytes, *, kind: MachineKind, source: str, is_new: bool) -> Machi
     check = check_machine if reading.is_whole else check_retries
     reading.reader.faults.extend(check(spec, reading.places))
     if is_new and not reading.reader.faults:
-        reading.reader.faults.extend(check_policies_used(spec, reading.places))
+        reading.reader.faults.extend(check_new(spec, reading.places))
     reading.reader.finish()
-    return spec
+    return _completed(spec)
+
+
+def _completed(spec: MachineSpec) -> MachineSpec:
+    """Add the calls a session definition does not list, and the policies of those that it does not define."""
+    if spec.kind != "session":
+        return spec
+    calls = {**SESSION_CALLS, **spec.calls}
+    missing = set(calls.values()) - spec.policies.keys()
+    policies = dict(spec.policies)
+    if missing:
+        policies.update({name: builtin_session().policies[name] for name in sorted(missing)})
+    return msgspec.structs.replace(spec, calls=calls, policies=policies)
 
 
 class _Reading:
@@ -117,7 +151,7 @@ class _Reading:
     def machine(self, root: Node, *, text: str, source: str) -> MachineSpec | None:
         """Read the whole document; None where its frame is missing."""
         sections = ("machine", "initial", "states", "transitions", "actions", "retries")
-        parts = self.reader.mapping(root, required=sections)
+        parts = self.reader.mapping(root, required=sections, optional=("calls",) if self._kind == "session" else ())
         if any(section not in parts for section in sections):
             return None
         self.places.update({name: (node.where, node.path) for name, node in parts.items()})
@@ -135,6 +169,7 @@ class _Reading:
             digest=hashlib.sha256(text.encode()).hexdigest(),
             text=text,
             source=source,
+            calls=self._call_policies(parts["calls"], policies) if "calls" in parts else {},
         )
 
     def _check_kind(self, node: Node) -> None:
@@ -241,6 +276,16 @@ class _Reading:
                 self.places[f"actions.{name}"] = (item.where, item.path)
         return chosen
 
+    def _call_policies(self, node: Node, policies: Collection[str]) -> dict[str, str]:
+        chosen: dict[str, str] = {}
+        for key, item in self.reader.open_mapping(node).items():
+            name = self._resolve(item, key, tuple(SESSION_CALLS), "a call of the session")
+            parts = self.reader.mapping(item, required=("retry",))
+            policy = self._name(parts["retry"], policies, "a policy of `retries`") if "retry" in parts else None
+            if name is not None and policy is not None:
+                chosen[name] = policy
+        return chosen
+
     def _policies(self, node: Node) -> dict[str, PolicySpec]:
         policies: dict[str, PolicySpec] = {}
         for key, item in self.reader.open_mapping(node).items():
@@ -251,17 +296,25 @@ class _Reading:
 
     def _policy(self, name: str, node: Node) -> PolicySpec:
         """Read one policy; what is faulty is replaced, so that the actions that name it need no fault of their own."""
-        parts = self.reader.mapping(node, required=("attempts", "wait", "retry_on"), optional=("jitter",))
+        parts = self.reader.mapping(
+            node, required=("attempts", "wait", "retry_on"), optional=("backoff", "jitter", "within")
+        )
         attempts = self.reader.integer(parts["attempts"], least=1, most=MOST_ATTEMPTS) if "attempts" in parts else None
         written: tuple[str, ...] = ()
         if "retry_on" in parts:
             written = self._names(parts["retry_on"], _RETRY_ON, "an outcome that may be tried again")
+        backoff = self.reader.number(parts["backoff"], least=_ONE, most=MOST_BACKOFF) if "backoff" in parts else None
+        within = None
+        if "within" in parts:
+            within = self.reader.duration(parts["within"], least=SHORTEST_WITHIN, most=LONGEST_WITHIN)
         return PolicySpec(
             name=name,
             attempts=attempts or 1,
             wait=self._pause(parts.get("wait"), LONGEST_WAIT),
             jitter=self._pause(parts.get("jitter"), LONGEST_JITTER),
             on=tuple(outcome for outcome in _RETRY_ON if outcome in written),
+            backoff=backoff or _ONE,
+            within=within,
         )
 
     def _pause(self, node: Node | None, most: timedelta) -> timedelta:

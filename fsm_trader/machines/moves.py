@@ -30,6 +30,7 @@ NEVER_TOGETHER: frozenset[frozenset[str]] = frozenset(
         ("is_flat", "exit_working"),
         ("is_flat", "exit_unclear"),
         ("is_healthy", "is_unhealthy"),
+        ("in_trading_window", "past_trading"),
     )
 )
 

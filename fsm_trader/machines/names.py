@@ -151,6 +151,17 @@ SESSION_ACTIONS: tuple[str, ...] = ("check_health", "alarm")
 # Actions that call the broker need a retry policy in the definition.
 CALLING_ACTIONS: tuple[str, ...] = ("place_entry", "cancel_entry", "place_exit", "cancel_exit", "check_health")
 
+# What the session asks of the world beside its actions, and the policy of each where a definition does not say.
+SESSION_CALLS: Mapping[str, str] = MappingProxyType(
+    {
+        "read_candles": "read",  # completed candles of the index and of held contracts
+        "read_price": "read",  # the last price of a held contract, or of one about to be bought
+        "read_positions": "read",  # the broker's net positions
+        "read_book": "lookup",  # the order book: what became of an intent
+        "tell": "notify",  # a notice to a person
+    }
+)
+
 TIMEOUT_SETTINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"trade": ("entry_timeout", "exit_timeout", "max_hold"), "session": ("health_interval", "poll_interval")}
 )

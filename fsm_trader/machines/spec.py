@@ -5,11 +5,19 @@ A definition says what may happen. It never holds code: guards and actions are n
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
+
+# However far a pause has grown by ``backoff``, it is never longer.
+LONGEST_WAIT = timedelta(seconds=60)
+# A digest's first bytes as a fraction of one: enough to tell pauses apart, and exact in a float.
+_DRAW_BYTES = 6
+_DRAWS = 1 << 8 * _DRAW_BYTES
 
 
 class Position(StrEnum):
@@ -71,10 +79,12 @@ class PolicySpec(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         attempts: most calls made, at least 1.
-        wait: pause between two calls.
+        wait: pause after the first call.
         jitter: up to this much is added to each pause.
         on: what is tried again: ``not_done`` (proved that nothing happened and it may pass), ``unavailable`` (a read
             gave nothing). Anything else is never repeated.
+        backoff: each pause is this many times the one before, at least 1, and at most ``LONGEST_WAIT``.
+        within: no call begins later than this after the first one; None: *attempts* and the pauses alone bound it.
     """
 
     name: str
@@ -82,6 +92,32 @@ class PolicySpec(msgspec.Struct, frozen=True, kw_only=True):
     wait: timedelta
     jitter: timedelta
     on: tuple[Literal["not_done", "unavailable"], ...]
+    backoff: Decimal = Decimal(1)
+    within: timedelta | None = None
+
+    def pause_s(self, attempt: int, key: str) -> float:
+        """Return the seconds to wait after the failed *attempt* (from 1).
+
+        The jitter is drawn from the policy, *key* and the attempt, never from chance: two orders that fail together
+        are asked for again apart, and a replay waits as long as the day it replays.
+        """
+        pause_s = self._pause_s(attempt)
+        if not self.jitter:
+            return pause_s
+        drawn = hashlib.sha256(f"{self.name}/{key}/{attempt}".encode()).digest()[:_DRAW_BYTES]
+        part = int.from_bytes(drawn, "big") / _DRAWS
+        return pause_s + part * self.jitter.total_seconds()
+
+    @property
+    def longest_pauses(self) -> timedelta:
+        """The most that all pauses together can come to."""
+        pauses_s = sum(self._pause_s(attempt) + self.jitter.total_seconds() for attempt in range(1, self.attempts))
+        in_all = timedelta(milliseconds=round(pauses_s * 1000))
+        return in_all if self.within is None else min(in_all, self.within)
+
+    def _pause_s(self, attempt: int) -> float:
+        grown: float = self.wait.total_seconds() * float(self.backoff) ** (attempt - 1)
+        return min(grown, LONGEST_WAIT.total_seconds())
 
 
 class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +126,11 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         kind: which machine this is.
         actions: action name -> policy name, None where the action calls nobody.
+        policies: every policy by name, those a session takes over from the built-in definition among them.
         digest: SHA-256 of *text*, the identity of the definition.
         text: the YAML as written; the journal keeps it.
         source: where it was read from, for messages.
+        calls: what the session asks of the world beside its actions -> policy name; empty for a trade.
     """
 
     kind: Literal["session", "trade"]
@@ -104,6 +142,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     text: str
     source: str
+    calls: dict[str, str] = {}
 
     def state(self, name: str) -> StateSpec:
         """Return a state by name; KeyError when there is none."""
@@ -113,6 +152,6 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
         raise KeyError(name)
 
     def policy_of(self, action: str) -> PolicySpec | None:
-        """Return the retry policy of an action, None when it calls nobody."""
-        name = self.actions.get(action)
+        """Return the retry policy of an action or a call, None when it calls nobody."""
+        name = self.actions.get(action) or self.calls.get(action)
         return None if name is None else self.policies[name]

@@ -6,52 +6,17 @@ never a trading day here, and it is the app that may still play a recorded day o
 
 from __future__ import annotations
 
-import tomllib
 from bisect import bisect_right
 from datetime import date, time
 from functools import cache
-from importlib.resources import files
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
-import msgspec
-
-from fsm_trader.errors import Fault, SetupError
+from fsm_trader.core.settings import SessionSettings
+from fsm_trader.errors import SetupError
+from fsm_trader.market.calendar_files import CalendarFile, HoursRow, read_calendar
 
 Kind = Literal["NSE", "always"]
-
-
-class _Hours(msgspec.Struct, frozen=True, rename={"since": "from", "opens": "open", "closes": "close"}):
-    since: date
-    opens: time
-    closes: time
-    confirmed: bool
-    source: str
-
-
-class _Special(msgspec.Struct, frozen=True, rename={"opens": "open", "closes": "close"}):
-    day: date
-    opens: time
-    closes: time
-    note: str
-    source: str
-
-
-class _Holidays(msgspec.Struct, frozen=True):
-    source: str
-    days: dict[date, str]
-
-
-class _Range(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
-    first: date
-    last: date
-
-
-class _CalendarFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    covers: _Range
-    checked: date
-    holidays: tuple[_Holidays, ...]
-    special: tuple[_Special, ...]
-    hours: tuple[_Hours, ...]
 
 
 class Calendar:
@@ -60,11 +25,13 @@ class Calendar:
     *kind* ``NSE`` follows the data; ``always`` (a test bench) takes every day as a trading day, with NSE's hours.
     """
 
-    def __init__(self, kind: Kind, data: _CalendarFile) -> None:
+    def __init__(self, kind: Kind, data: CalendarFile) -> None:
         self.kind: Kind = kind
         self.first, self.last = data.covers.first, data.covers.last
+        self.checked = data.checked
         self._holidays = {day: name for group in data.holidays for day, name in group.days.items()}
-        self._special = {special.day: special for special in data.special}
+        self._special = {row.day: row for row in data.special if row.traded}
+        self._left_out = {row.day: row for row in data.special if not row.traded}
         self._hours = tuple(row for row in data.hours if row.confirmed)
         self._unconfirmed = tuple(row for row in data.hours if not row.confirmed)
         self._since = [row.since for row in self._hours]
@@ -83,10 +50,26 @@ class Calendar:
             return None
         if not self.covers(day):
             return f"not covered: the NSE calendar knows {self.first} to {self.last}"
+        left_out = self._left_out.get(day)
+        if left_out is not None:
+            hours = f"{left_out.opens:%H:%M}-{left_out.closes:%H:%M}"
+            return f"{left_out.note} ({hours}): not traded by this program"
         if day.weekday() >= 5:
             return f"{day:%A}"
         name = self._holidays.get(day)
         return None if name is None else f"holiday: {name}"
+
+    def why_not_live(self, day: date) -> str | None:
+        """Say why nobody should trade real money by this calendar on *day*, None where it knows the day.
+
+        A holiday of a day that is not covered would be taken for a trading day, and its hours for the last known.
+        """
+        if self.covers(day):
+            return None
+        return (
+            f"{day} is outside the calendar, which knows {self.first} to {self.last}; expected a newer version, or "
+            "the exchange's days of that year in session.calendar_file"
+        )
 
     def hours(self, day: date) -> tuple[time, time]:
         """Return when index options open and close on *day*, local to the exchange.
@@ -96,8 +79,16 @@ class Calendar:
         special = self._special.get(day)
         if special is not None:
             return special.opens, special.closes
-        row = self._hours[max(0, bisect_right(self._since, day) - 1)]
+        row = self._row(day)
         return row.opens, row.closes
+
+    def auction(self, day: date) -> tuple[time, time] | None:
+        """Return the closing auction of the stocks on *day*, None where there is none or none is known.
+
+        From its start on the index is frozen or indicative: a decision on it is one on no price.
+        """
+        auction = None if day in self._special else self._row(day).auction
+        return None if auction is None else (auction.start, auction.end)
 
     def unconfirmed(self, day: date) -> str | None:
         """Return a note on other hours that may be in force on *day* but are not confirmed, None without one."""
@@ -107,50 +98,56 @@ class Calendar:
         row = rows[-1]
         return f"unconfirmed since {row.since}: options trade {row.opens:%H:%M}-{row.closes:%H:%M} ({row.source})"
 
+    @property
+    def widest_hours(self) -> tuple[time, time]:
+        """The earliest opening and the latest close of any day that is known."""
+        rows = [(row.opens, row.closes) for row in (*self._hours, *self._unconfirmed)]
+        rows += [(row.opens, row.closes) for row in self._special.values()]
+        return min(opens for opens, _ in rows), max(closes for _, closes in rows)
 
-@cache
-def calendar_for(name: str) -> Calendar:
-    """Return the calendar of ``session.calendar``: ``NSE`` or ``always``.
+    def _row(self, day: date) -> HoursRow:
+        return self._hours[max(0, bisect_right(self._since, day) - 1)]
+
+
+def calendar_for(name: str, corrections: Path | None = None) -> Calendar:
+    """Return the calendar of ``session.calendar``, ``NSE`` or ``always``.
+
+    Args:
+        name: which one.
+        corrections: a user's file, ``session.calendar_file``; what it says goes before what ships.
 
     Raises:
-        SetupError: no calendar has that name.
+        SetupError: no calendar has that name, or the file cannot be used.
     """
-    data = _read(files("fsm_trader.market").joinpath("data", "nse_calendar.toml").read_text(encoding="utf-8"))
+    return _shipped(name) if corrections is None else Calendar(_kind(name), read_calendar(corrections))
+
+
+@cache
+def _shipped(name: str) -> Calendar:
+    return Calendar(_kind(name), read_calendar())
+
+
+def _kind(name: str) -> Kind:
     if name == "NSE":
-        return Calendar("NSE", data)
+        return "NSE"
     if name == "always":
-        return Calendar("always", data)
+        return "always"
     raise SetupError.at("session.calendar", f"no calendar {name!r}; expected NSE or always")
 
 
-def _read(text: str) -> _CalendarFile:
-    raw: dict[str, Any] = tomllib.loads(text)
-    # TOML keys are text; the dates among them are checked here like every other date.
-    data = msgspec.convert(raw, _CalendarFile, strict=False)
-    faults = [*_holiday_faults(data), *_special_faults(data), *_hours_faults(data)]
-    if faults:
-        raise SetupError([Fault("nse_calendar.toml", "", fault) for fault in faults])
-    return data
+def window_notes(calendar: Calendar, session: SessionSettings, day: date) -> tuple[str, ...]:
+    """Say how a session's windows differ from what *day* allows; empty where they fit.
 
-
-def _holiday_faults(data: _CalendarFile) -> list[str]:
-    days = [day for group in data.holidays for day in group.days]
-    faults = [f"holiday {day} is listed twice; expected once" for day in sorted({d for d in days if days.count(d) > 1})]
-    faults += [f"holiday {day} is a {day:%A}; expected weekdays" for day in days if day.weekday() >= 5]
-    outside = [day for day in days if not data.covers.first <= day <= data.covers.last]
-    return [*faults, *(f"holiday {day} is outside the covered range" for day in outside)]
-
-
-def _special_faults(data: _CalendarFile) -> list[str]:
-    days = {day for group in data.holidays for day in group.days}
-    return [f"special session {row.day} is also a holiday" for row in data.special if row.day in days] + [
-        f"special session {row.day} closes before it opens" for row in data.special if row.opens >= row.closes
-    ]
-
-
-def _hours_faults(data: _CalendarFile) -> list[str]:
-    since = [row.since for row in data.hours]
-    faults = [] if since == sorted(set(since)) else ["hours are not in order of their dates"]
-    if not data.hours or not data.hours[0].confirmed:
-        faults.append("the first hours are missing or not confirmed")
-    return faults + [f"hours from {row.since} close before they open" for row in data.hours if row.opens >= row.closes]
+    A day that is not traded has one note. What is done about the others is the day plan's (``app.files.day_plan``).
+    """
+    closed = calendar.why_closed(day)
+    if closed is not None and calendar.covers(day):
+        return (f"{day} is not traded: {closed}",)
+    opens, _ = calendar.hours(day)
+    auction, unconfirmed = calendar.auction(day), calendar.unconfirmed(day)
+    notes: list[str] = []
+    if session.trading.start < opens:
+        notes.append(f"on {day} options open at {opens:%H:%M}, after trading.start {session.trading.start:%H:%M}")
+    if auction is not None and session.trading.end > auction[0]:
+        notes.append(f"on {day} entries end at {auction[0]:%H:%M}: in the closing auction the index shows no price")
+    return (*notes, *([unconfirmed] if unconfirmed is not None else []))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from fsm_trader.core.settings import TelegramSettings
+from fsm_trader.machines.spec import LONGEST_WAIT, PolicySpec
 from fsm_trader.notify.notice_queue import NoticeQueue
 from fsm_trader.notify.protocol import Notice
 from fsm_trader.notify.telegram_settings import check_settings
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _QUEUE_LIMIT = 200
+# What needs a person now is worth more patience than news.
+_CRITICAL_TIMES = 4
 _BODY_BYTES_MAX = 65_536
 _CAUSES_MAX = 10
 # The time-out bounds the connecting and each single read; connecting and the whole answer together get this many.
@@ -36,26 +41,51 @@ _HTTP_LOGS = ("urllib3.connectionpool", "urllib3.util.retry")
 
 
 class RetryRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How long one notice is tried. Waits double from *first_wait_s* up to *longest_wait_s*.
+    """How long one notice is tried: the machine definition's policy ``notify``, as this channel understands it.
 
     Args:
         attempts: requests for a notice; at least 1.
-        critical_attempts: requests for a critical notice, about a quarter of an hour with the default waits.
+        critical_attempts: requests for a critical notice.
         first_wait_s, longest_wait_s: seconds, above zero.
+        backoff: each wait is this many times the one before.
+        within_s: no request for a notice begins later than this after its first one, for a critical one
+            ``_CRITICAL_TIMES`` as late.
         longest_flood_wait_s: most seconds that an answer 429 can make us wait.
     """
 
     attempts: int = 5
     critical_attempts: int = 20
     first_wait_s: float = 1.0
-    longest_wait_s: float = 60.0
+    longest_wait_s: float = LONGEST_WAIT.total_seconds()
+    backoff: float = 2.0
+    within_s: float = math.inf
     longest_flood_wait_s: float = 300.0
 
     def wait_s(self, attempt: int, retry_after_s: float | None) -> float:
         """Return the seconds to wait after the failed *attempt* (from 1), obeying Telegram where it names a time."""
         if retry_after_s is not None:
             return min(max(retry_after_s, 0.0), self.longest_flood_wait_s)
-        return min(self.first_wait_s * (1 << (attempt - 1)), self.longest_wait_s)
+        grown_s: float = self.first_wait_s * self.backoff ** (attempt - 1)
+        return min(grown_s, self.longest_wait_s)
+
+    def is_too_late(self, passed_s: float, *, critical: bool) -> bool:
+        """Tell whether a request that begins *passed_s* seconds after the first one comes too late."""
+        return passed_s > self.within_s * (_CRITICAL_TIMES if critical else 1)
+
+
+def rule_of(policy: PolicySpec) -> RetryRule:
+    """Return how a notice is tried under *policy*: a critical one four times as often and as long.
+
+    A policy of one attempt, or that does not repeat what gave no answer, means each notice is sent once.
+    """
+    attempts = policy.attempts if "unavailable" in policy.on else 1
+    return RetryRule(
+        attempts=attempts,
+        critical_attempts=attempts * _CRITICAL_TIMES if attempts > 1 else 1,
+        first_wait_s=policy.wait.total_seconds(),
+        backoff=float(policy.backoff),
+        within_s=math.inf if policy.within is None else policy.within.total_seconds(),
+    )
 
 
 _RULE = RetryRule()
@@ -103,6 +133,7 @@ class TelegramNotifier:
         settings: where the notices go. *root* may be plain http only for an address of this machine.
         rule: how often and how patiently a notice is tried.
         wait: waits that many seconds and returns True when the notifier was told to stop; None: really waits.
+        elapsed: seconds on a clock that only goes forward.
         log: where retries, losses and refusals are said.
 
     Raises:
@@ -115,6 +146,7 @@ class TelegramNotifier:
         *,
         rule: RetryRule = _RULE,
         wait: Callable[[float], bool] | None = None,
+        elapsed: Callable[[], float] = time.monotonic,
         log: logging.Logger = _LOG,
     ) -> None:
         check_settings(settings)
@@ -123,6 +155,7 @@ class TelegramNotifier:
         self._log = log
         self._stop = threading.Event()
         self._wait = wait or self._stop.wait
+        self._elapsed = elapsed
         self._queue = NoticeQueue(_QUEUE_LIMIT)
         self._in_hand = 0
         self._session, self._line = _new_session()
@@ -188,14 +221,16 @@ class TelegramNotifier:
 
     def _deliver(self, notice: Notice) -> bool:
         attempts = self._rule.critical_attempts if notice.critical else self._rule.attempts
+        began_s = self._elapsed()
         for attempt in range(1, attempts + 1):
             outcome = self._post(notice.text)
             if outcome.delivered:
                 return True
-            if outcome.is_final or attempt == attempts:
+            wait_s = self._rule.wait_s(attempt, outcome.retry_after_s)
+            late = self._rule.is_too_late(self._elapsed() - began_s + wait_s, critical=notice.critical)
+            if outcome.is_final or attempt == attempts or late:
                 self._log.error("telegram: notice %s: %s; given up after request %d", notice.key, outcome.what, attempt)
                 return False
-            wait_s = self._rule.wait_s(attempt, outcome.retry_after_s)
             line = "telegram: notice %s: %s; request %d of %d, next in %.1f s"
             self._log.warning(line, notice.key, outcome.what, attempt, attempts, wait_s)
             if self._wait(wait_s):

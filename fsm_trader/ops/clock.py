@@ -37,7 +37,7 @@ class SystemClock:
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
-        self._waker = _Waker()
+        self._waker = Waker()
 
     @property
     def is_virtual(self) -> bool:
@@ -50,7 +50,7 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         """Let *seconds* of real time pass; a wake does not shorten it, zero or less returns at once."""
-        _sleep(seconds)
+        pause_s(seconds)
 
     def wait_until(self, moment: datetime) -> None:
         """Return once the wall clock shows *moment*, or earlier when woken."""
@@ -135,7 +135,7 @@ class ScaledClock:
         self._speed = speed
         self._began_s = time.monotonic()
         self._on_advance = on_advance
-        self._waker = _Waker()
+        self._waker = Waker()
 
     @property
     def is_virtual(self) -> bool:
@@ -148,7 +148,7 @@ class ScaledClock:
 
     def sleep(self, seconds: float) -> None:
         """Let *seconds* of virtual time pass; a wake does not shorten it, zero or less returns at once."""
-        _sleep(seconds / self._speed)
+        pause_s(seconds / self._speed)
         self._tell()
 
     def wait_until(self, moment: datetime) -> None:
@@ -171,7 +171,7 @@ class ScaledClock:
             self._on_advance(self.now())
 
 
-class _Waker:
+class Waker:
     """A self-pipe: writing one byte ends a wait.
 
     A Condition or an Event takes a lock, and a signal handler that runs while its own thread holds that lock would
@@ -187,13 +187,14 @@ class _Waker:
         """Wait for a wake, at most *timeout_s* seconds of monotonic time, and say whether one came."""
         if self._read_fd < 0:
             # Closed: nobody can end this wait any more, so it is the whole of its time.
-            _sleep(timeout_s)
+            pause_s(timeout_s)
             return False
         with selectors.DefaultSelector() as selector:
             selector.register(self._read_fd, selectors.EVENT_READ)
             return bool(selector.select(timeout_s)) and self._drain()
 
     def wake(self) -> None:
+        """End the present wait, or else the next one."""
         if self._write_fd < 0:
             return
         try:
@@ -203,6 +204,7 @@ class _Waker:
             return
 
     def close(self) -> None:
+        """Give back both ends; a wake that comes later does nothing."""
         ends = (self._read_fd, self._write_fd)
         self._read_fd = self._write_fd = -1
         for end in ends:
@@ -218,7 +220,8 @@ class _Waker:
             return False
 
 
-def _sleep(seconds: float) -> None:
+def pause_s(seconds: float) -> None:
+    """Let real seconds pass; zero or less is none."""
     if seconds > 0:
         time.sleep(seconds)  # noqa: TID251 - this module is where waiting through the clock ends up.
 

@@ -70,13 +70,13 @@ def test_a_journal_that_no_driver_speaks_to(folder, kind):
     assert_refused_alike(folder, f"journal.url: is of kind {kind}")
 
 
-def test_a_live_broker_which_this_version_has_not(folder, monkeypatch):
+def test_a_broker_whose_token_would_travel_in_the_clear(folder, monkeypatch):
     for name in ("KITE_API_KEY", "KITE_ACCESS_TOKEN"):
         monkeypatch.setenv(name, "not-a-real-key")
-    folder.edit("kind: paper\n", KITE)
+    folder.edit("kind: paper\n", KITE.replace("kite: {", "kite: {root: 'http://kite.example', "))
     folder.edit("recorded: sample", "recorded: null")
 
-    assert_refused_alike(folder, "$.broker.kind", "this version has no live broker")
+    assert_refused_alike(folder, "$.broker.kite.root")
 
 
 def test_all_that_stands_against_a_start_is_told_at_once(folder, monkeypatch):

@@ -110,22 +110,6 @@ def test_a_machine_file_with_a_misspelt_guard_is_refused_with_its_line(folder):
     folder.assert_nothing_was_started()
 
 
-def test_a_live_broker_is_refused_because_there_is_none_in_this_version(folder, monkeypatch):
-    for name in ("KITE_API_KEY", "KITE_ACCESS_TOKEN"):
-        monkeypatch.setenv(name, "not-a-real-key")
-    folder.edit(
-        "kind: paper\n", 'kind: kite\n  kite: {api_key: "${KITE_API_KEY}", access_token: "${KITE_ACCESS_TOKEN}"}\n'
-    )
-    folder.edit("recorded: sample", "recorded: null")
-
-    said = folder.run()
-
-    assert said.code == 2
-    assert "this version has no live broker" in said.err
-    assert "not-a-real-key" not in said.err
-    assert not (folder.path / "var").exists()
-
-
 def test_a_live_broker_without_its_secrets_is_refused_for_them(folder):
     folder.edit("kind: paper", "kind: kite")
     folder.edit("recorded: sample", "recorded: null")

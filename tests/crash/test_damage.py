@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from fsm_trader.core.records import AlarmRaised, RunStarted
+from fsm_trader.core.records import AlarmRaised, OrderAdopted, RunStarted
 from fsm_trader.journal.anchor import path_of
+from fsm_trader.journal.store import JournalStore
 from fsm_trader.ops.lock import holder_of
 
 from .conftest import Desk, assert_book_is_sound, ended
@@ -77,6 +79,73 @@ def test_rows_that_are_gone_are_told_and_the_day_ends_flat_by_what_the_broker_sa
     assert f"{journal_of(desk)} had come to row" in alarms(desk)[0]
     assert desk.ledger().open_trades == []
     assert_book_is_sound(desk)
+
+
+def put_back_an_older_copy_with_its_anchor(desk: Desk) -> None:
+    """Die twice, and put the files of the first time in the place of those of the second, without a log."""
+    desk.run_until_dead("after", "HEALTH_CHECK -> TRADING")
+    older = desk.folder / "older.db"
+    with closing(sqlite3.connect(journal_of(desk))) as now, closing(sqlite3.connect(older)) as copy:
+        now.backup(copy)
+    shutil.copyfile(path_of(journal_of(desk)), path_of(older))
+    kill_in_a_trade(desk)
+    older.replace(journal_of(desk))
+    path_of(older).replace(path_of(journal_of(desk)))
+    for end in ("-wal", "-shm"):
+        Path(f"{journal_of(desk)}{end}").unlink(missing_ok=True)
+
+
+def test_an_older_copy_put_back_with_its_own_anchor_looks_sound_and_the_broker_tells_what_it_lacks(desk):
+    put_back_an_older_copy_with_its_anchor(desk)
+    known = len(desk.entries())
+    assert ended(desk.start("-m", "fsm_trader", "journal", "verify", "session.yaml")) == 0
+
+    code = desk.run()
+
+    later = [entry.record for entry in desk.entries()[known:]]
+    adopted = [record for record in later if isinstance(record, OrderAdopted)]
+    assert code == 0
+    assert len(adopted) == 1
+    assert not any("gone" in text for text in alarms(desk))
+    assert desk.ledger().open_trades == []
+    assert_book_is_sound(desk)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def cut_in_the_middle(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def cut_in_the_header(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:50])
+
+
+def overwritten(file: Path) -> None:
+    file.write_bytes(b"dear diary, " * 1000)
+
+
+@pytest.mark.parametrize("harm", [empty, cut_in_the_middle, cut_in_the_header, overwritten])
+def test_a_file_that_is_no_journal_any_more_does_not_verify_and_says_why(desk, harm):
+    with closing(JournalStore(desk.url)) as store:
+        store.append(datetime(2026, 6, 17, 12, tzinfo=UTC), "2026-06-17", [AlarmRaised("look " * 100)] * 40)
+    harm(journal_of(desk))
+    left = journal_of(desk).read_bytes()
+
+    process = desk.start("-m", "fsm_trader", "journal", "verify", "session.yaml")
+    _, said = process.communicate(timeout=30)
+
+    assert process.returncode == 6
+    assert said.startswith(f"journal does not verify: {journal_of(desk)} is no journal: ")
+    assert "Traceback" not in said
+    assert journal_of(desk).read_bytes() == left
+
+
+def test_a_journal_that_is_not_there_is_no_failed_verification(desk):
+    assert ended(desk.start("-m", "fsm_trader", "journal", "verify", "session.yaml")) == 2
 
 
 def test_a_journal_that_lost_everything_but_its_tables_is_refused_while_the_broker_holds_orders(desk):

@@ -119,21 +119,21 @@ def test_the_exit_codes_of_the_readme_are_those_of_the_program() -> None:
     assert shown == re.findall(r"^  (\d+)  (.+)$", cli._CODES, flags=re.MULTILINE)
 
 
-def test_a_live_broker_is_refused_as_the_readme_says(two_files: Path) -> None:
+def test_a_root_in_the_clear_is_refused_as_the_readme_says(two_files: Path) -> None:
     file = two_files / "session.yaml"
     text = (
         file.read_text(encoding="utf-8")
         .replace("kind: paper", "kind: kite")
         .replace("recorded: sample", "recorded: null")
     )
-    keys = "  kite: {api_key: '${KEY}', access_token: '${KEY}'}\n"
+    keys = "  kite: {root: 'http://kite.example', api_key: '${KEY}', access_token: '${KEY}'}\n"
     file.write_text(text.replace("  product: MIS\n", f"  product: MIS\n{keys}"), encoding="utf-8")
     (two_files / "KEY").write_text("x\n", encoding="utf-8")
 
     done = trader("session.yaml", folder=two_files, CREDENTIALS_DIRECTORY=str(two_files))
 
     assert done.returncode == 2
-    assert "this version has no live broker" in done.stderr
+    assert "plain http to kite.example" in done.stderr
 
 
 def test_every_file_and_folder_of_the_map_exists() -> None:

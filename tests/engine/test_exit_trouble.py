@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from fsm_trader.broker.paper.faults import FaultPlan, OrderFault, ReadFault
 from fsm_trader.broker.paper.order import happens
+from fsm_trader.core.events import StopAsked
 from fsm_trader.core.orders import OrderRequest, OrderStatus, Role, Side
 from fsm_trader.core.records import AlarmRaised, CancelIntended, OrderIntended, SessionMoved
 from fsm_trader.engine.trades import Effort
@@ -67,6 +68,32 @@ def test_a_refused_exit_alarms_louder_each_time_and_is_never_given_up(bench):
     assert len(exits_of(day)) == 7
     assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
     assert sent(day)[:3] == ["09:40:00", "09:40:10", "09:40:20"]
+
+
+def test_an_exit_that_stays_unclear_alarms_louder_each_time_though_only_one_was_sent(bench):
+    day = bench(OUT, faults=exit_fault("lost_request")).run()
+
+    levels = [alarm.level for alarm in day.rows(AlarmRaised)]
+    assert len(levels) >= 8
+    assert levels == list(range(2, 2 + len(levels)))
+
+
+def test_an_entry_that_stays_unclear_alarms_louder_each_time(bench):
+    day = bench(OUT, faults=FaultPlan(orders=(OrderFault(kind="lost_request", tags="FT??????001E*"),))).run()
+
+    assert [alarm.level for alarm in day.rows(AlarmRaised)] == [1, 2, 3, 4]
+
+
+def test_how_loud_an_alarm_was_survives_a_restart(bench):
+    day = bench(OUT, faults=exit_fault("lost_request"))
+    day.plan_event("09:40:45", StopAsked("SIGTERM"))
+    day.run(stopped=True)
+    before = [alarm.level for alarm in day.rows(AlarmRaised)]
+
+    day.reboot().run()
+
+    assert before == [2, 3, 4, 5]
+    assert [alarm.level for alarm in day.rows(AlarmRaised)][4] == 6
 
 
 def test_an_exit_whose_answer_was_lost_is_found_by_its_tag_and_not_sent_again(bench):
@@ -265,8 +292,9 @@ def test_a_second_order_under_one_tag_raises_one_alarm_and_ends_nothing(bench):
 
 
 def test_the_pace_of_failing_exits_slows_down_to_half_a_minute(bench):
-    dead = ReadFault(kind="login_required", since=at("09:39:30"), until=at("10:20"))
-    day = bench(OUT, faults=FaultPlan(reads=(dead,))).run()
+    # Each attempt has a tag of its own; the first 35 are refused.
+    refused = OrderFault(kind="refuse", tags="FT??????001X0*")
+    day = bench(OUT, faults=FaultPlan(orders=(refused,))).run()
 
     times = [order.intended_at for order in exits_of(day)]
     pauses = [round((later - earlier).total_seconds()) for earlier, later in pairwise(times)]

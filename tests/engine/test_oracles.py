@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from fsm_trader.core.records import OrderIntended, TradeMoved
 from fsm_trader.engine import entries
+from fsm_trader.engine.polls import Polls
 from fsm_trader.engine.trader import Trader
 from fsm_trader.engine.trades import TradeDesk
 
@@ -77,16 +78,20 @@ def test_a_trade_that_is_closed_by_hope_is_seen(bench):
     assert "I5: the day ended with" in seen
 
 
+def forget(monkeypatch, what: str) -> None:
+    """Have nobody ask for one kind of reading."""
+    want = Polls.want
+    monkeypatch.setattr(Polls, "want", lambda self, key, when: want(self, key, when) if key.what != what else None)
+
+
 def test_an_open_trade_nobody_comes_back_for_is_seen(bench, monkeypatch):
-    want = Trader._want
-    monkeypatch.setattr(Trader, "_want", lambda self, key, when: want(self, key, when) if key.what != "book" else None)
+    forget(monkeypatch, "book")
 
     assert "I5: at 09:31:00 nobody reads the book for 20260617-001" in breaches(bench(IN))
 
 
 def test_a_held_trade_without_a_deadline_whose_price_nobody_reads_is_seen(bench, monkeypatch):
-    want = Trader._want
-    monkeypatch.setattr(Trader, "_want", lambda self, key, when: want(self, key, when) if key.what != "price" else None)
+    forget(monkeypatch, "price")
     bare = strategy(exits=exits(max_hold=None))
 
     assert "nothing is due for 20260617-001 in ACTIVE" in breaches(bench(IN, strategies=[bare]))

@@ -12,7 +12,15 @@ from fsm_trader.broker.paper.faults import FaultPlan, OrderFault, ReadFault
 from fsm_trader.core.money import Paise
 from fsm_trader.core.orders import NetPosition, OrderKind, OrderRequest, OrderStatus, Role, Side
 from fsm_trader.core.reconcile import Rule, compare_positions
-from fsm_trader.core.records import AlarmRaised, EntryBlocked, OrderAnswered, OrderIntended, Reconciled, SoldOutside
+from fsm_trader.core.records import (
+    AlarmRaised,
+    EntryBlocked,
+    OrderAdopted,
+    OrderAnswered,
+    OrderIntended,
+    Reconciled,
+    SoldOutside,
+)
 from fsm_trader.core.results import trade_result
 
 from .bench import BUY, EXIT, Bench
@@ -249,3 +257,118 @@ class _Holding:
 
     def __init__(self, held: int) -> None:
         self.held = held
+
+
+def shown_empty(day: Bench, since: str, until: str) -> None:
+    """The broker shows no position from one moment to another, and no sale in its book."""
+    true = day.broker.positions
+
+    def shown() -> tuple[NetPosition, ...]:
+        return () if at(since) <= day.clock.now() < at(until) else true()
+
+    day.broker.positions = shown
+
+
+def test_a_position_that_is_shown_late_is_not_written_off(bench):
+    day = bench({"09:30": BUY, "09:40": EXIT})
+    shown_empty(day, "09:32", "09:33:20")
+
+    day.run()
+
+    assert day.rows(SoldOutside) == []
+    assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
+
+
+def test_a_position_that_is_gone_without_a_sale_is_believed_after_the_settling_time(bench):
+    day = bench({"09:30": BUY})
+    shown_empty(day, "09:32", "17:00")
+
+    day.run(foreign=True)
+
+    assert [when for when, _ in day.timed(SoldOutside)] == ["09:33:30"]
+    assert (day.trade.state, day.trade.reason) == ("CLOSED", "closed_outside")
+
+
+def test_the_exit_of_a_position_that_seems_gone_reads_it_first(bench):
+    day = bench({"09:30": BUY, "09:32": EXIT})
+    shown_empty(day, "09:32", "09:33:20")
+
+    day.run()
+
+    answers = [row.message for row in day.rows(OrderAnswered) if row.answer == "refused"]
+    assert [message.split(",")[0] for message in answers] == [f"the broker holds 0 {CALL.tradingsymbol}"] * len(answers)
+    assert answers
+    assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
+    assert day.rows(SoldOutside) == []
+
+
+def test_an_adoption_that_is_killed_halfway_is_led_out_by_the_next_process(bench):
+    # The order is done already, so no later read of the book tells anything new of it.
+    day = bench({}, market=ScriptedMarket(path(("09:30", 10000))))
+    somebody(day, "09:31", by_hand(Side.BUY, tag=tag(Role.ENTRY, number=7)))
+    append = day.journal.append
+
+    def killed_after(when, session_id, records):
+        entries = append(when, session_id, records)
+        if any(isinstance(record, OrderAdopted) for record in records):
+            day.journal.append = append
+            raise Killed
+        return entries
+
+    day.journal.append = killed_after
+    assert day.run_until_killed()
+
+    day.reboot().run()
+
+    assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "adopted")
+
+
+def test_an_order_that_turns_up_when_the_day_is_over_is_led_out_at_the_pace_of_a_trade(bench):
+    day = bench({})
+    reads = []
+    somebody(day, "10:09:59", by_hand(Side.BUY, tag=tag(Role.ENTRY, number=7)))
+    true = day.broker.positions
+
+    def counted():
+        reads.append(day.clock.now())
+        return true()
+
+    day.broker.positions = counted
+
+    day.run()
+
+    assert [trade.state for trade in day.trades] == ["CLOSED"]
+    assert len([when for when in reads if when >= at("10:10")]) < 20
+
+
+def test_an_exit_whose_rows_are_gone_is_followed_in_its_trade_and_none_is_sent_beside_it(bench):
+    day = bench({"09:30": BUY, "09:34": EXIT})
+    somebody(day, "09:32:30", by_hand(Side.SELL, tag=tag(Role.EXIT), limit=10500))
+
+    day.run()
+
+    exits = [row for row in day.broker.truth.orders if row.side is Side.SELL]
+    assert [row.filled_quantity for row in exits] == [0, LOT]
+    assert [row.tag for row in exits] == [tag(Role.EXIT), tag(Role.EXIT, 2)]
+    assert exits[0].status is OrderStatus.CANCELLED
+    assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
+
+
+def test_an_exit_whose_rows_are_gone_and_that_fills_ends_its_trade(bench):
+    day = bench({"09:30": BUY}, market=ScriptedMarket(path(("09:36", 10600))))
+    somebody(day, "09:32:30", by_hand(Side.SELL, tag=tag(Role.EXIT), limit=10500))
+
+    day.run()
+
+    assert (day.trade.state, day.trade.reason) == ("CLOSED", "closed_outside")
+    assert day.orders(Role.EXIT) == 0
+    assert day.trade.filled(Role.EXIT) == LOT
+
+
+def test_a_number_at_the_broker_is_not_given_to_another_trade(bench):
+    day = bench({"09:30": BUY})
+    somebody(day, "09:20", by_hand(Side.BUY, tag=tag(Role.ENTRY, number=4), limit=100))
+
+    day.run()
+
+    assert [(trade.number, trade.is_adopted) for trade in day.trades] == [(5, True), (6, False)]

@@ -86,8 +86,9 @@ def test_a_defect_in_one_trade_leaves_the_other_its_stop(bench):
 
 def test_a_price_from_before_the_entry_is_no_reason_to_leave(bench):
     day = bench(DAY_WITH_A_TRADE)
-    old = PriceSeen(CALL.token, Paise(7000), at("09:20"))
-    day.market.price = lambda _token, _now: old
+    old, truly = PriceSeen(CALL.token, Paise(7000), at("09:20")), day.market.price
+    # Fresh while the entry asks for it, old from then on.
+    day.market.price = lambda token, now: truly(token, now) if now <= at("09:31") else old
 
     day.run()
 
@@ -121,7 +122,8 @@ def test_an_alarm_on_a_step_that_stays_is_raised(bench):
 def test_a_stop_found_in_a_candle_is_journaled_with_the_low_that_reached_it(bench):
     dip = path(("09:40:21", 7500), ("09:40:22", 10000))
     day = bench({"09:30": BUY}, market=ScriptedMarket(dip))
-    day.market.price = lambda _token, _now: None
+    truly = day.market.price
+    day.market.price = lambda token, now: truly(token, now) if now <= at("09:31") else None
 
     day.run()
 

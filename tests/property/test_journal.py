@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fsm_trader.core.records import AlarmRaised, Entry, InputRefused, OperatorAsked, Record, RunStopped
-from fsm_trader.journal.chain import row_hash, stamp
+from fsm_trader.journal.chain import fitting, row_hash, stamp
 from fsm_trader.journal.memory import MemoryJournal
 from fsm_trader.journal.read import JournalReader, Verified
 from fsm_trader.journal.store import JournalStore
@@ -59,6 +59,27 @@ def test_two_different_rows_never_share_a_hash(one, other, previous) -> None:
 @given(row=ROWS)
 def test_the_hash_covers_the_one_before(row) -> None:
     assert row_hash("0" * 64, row) != row_hash("0" * 63 + "1", row)
+
+
+@given(
+    columns=st.lists(st.tuples(TRICKY, TRICKY, st.none() | TRICKY, TRICKY, TEXT), max_size=8),
+    place=st.integers(0, 7),
+    column=st.integers(0, 6),
+    damage=st.sampled_from([None, 3, 2.5, b"1:-", "", "-", "0" * 64]),
+)
+def test_rows_fit_up_to_the_first_that_was_changed(columns, place, column, damage) -> None:
+    rows: list[tuple] = []
+    head = "1" * 64
+    for seq, row in enumerate(columns, 5):
+        head = row_hash(head, (seq, *row))
+        rows.append((seq, *row, head))
+    changed = list(rows)
+    if place < len(rows):
+        changed[place] = (*rows[place][:column], damage, *rows[place][column + 1 :])
+
+    assert fitting(rows, 4, "1" * 64) == len(rows)
+    assert fitting(changed, 4, "1" * 64) == (len(rows) if changed == rows else place)
+    assert not rows or fitting(rows, 3, "1" * 64) == fitting(rows, 4, "2" * 64) == 0
 
 
 @given(moment=MOMENTS)

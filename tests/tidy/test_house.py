@@ -20,6 +20,7 @@ WALLS = {
     "fsm_trader/engine/act.py": "a call that stumbles must answer all the same: the loop would wait for it for ever",
     "fsm_trader/engine/floor.py": "a defect costs one step and further entries, an observer only itself; no position",
     "fsm_trader/engine/signals.py": "a strategy is somebody else's code; where it fails, positions are cared for",
+    "fsm_trader/kite/stream.py": "a defect costs one connection; a stream that ends unsaid would blind every stop",
     "fsm_trader/notify/both.py": "a notifier's defect must not end a process that holds a position",
     "fsm_trader/notify/telegram.py": "a defect costs one notice, not the thread that sends all others",
     "fsm_trader/ops/printer.py": "what cannot be shown costs itself, not the screen and not the run",

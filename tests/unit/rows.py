@@ -274,4 +274,7 @@ class Story:
 
 def picture(ledger: Ledger) -> dict[str, object]:
     """Everything a ledger knows, for comparing two."""
-    return copy.deepcopy(vars(ledger))
+    known = dict(vars(ledger))
+    # What it keeps at hand of its trades: whether it was asked for them is no knowledge.
+    known.pop("_kept_open", None)
+    return copy.deepcopy(known)

@@ -84,8 +84,9 @@ def test_notes_are_flushed_beside_the_commits_and_at_the_end(file, monkeypatch) 
     sync = os.fsync
 
     def watched(descriptor: int) -> None:
-        if Path(f"/proc/self/fd/{descriptor}").readlink() == path_of(file):
-            flushed.append(path_of(file).read_text().split()[0])
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.name.startswith(path_of(file).name):
+            flushed.append(path.read_text().split()[0])
         sync(descriptor)
 
     if not Path("/proc/self/fd").exists():
@@ -99,6 +100,31 @@ def test_notes_are_flushed_beside_the_commits_and_at_the_end(file, monkeypatch) 
     assert flushed[0] == "0"
     assert flushed[-1] == "199"
     assert len(flushed) < 10
+
+
+def test_an_anchor_gets_its_name_only_once_it_is_whole(file, monkeypatch) -> None:
+    renamed: list[str] = []
+    replace = os.replace
+
+    def watched(old: Path, new: Path) -> None:
+        assert not path_of(file).exists()
+        renamed.append(Path(old).read_text())
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", watched)
+    Anchor(file, Anchored(0, GENESIS)).close()
+
+    assert renamed == [path_of(file).read_text()] == [f"0 {GENESIS}".ljust(119) + "\n"]
+    assert [path.name for path in file.parent.iterdir()] == [path_of(file).name]
+
+
+def test_an_anchor_that_is_too_long_is_put_right_by_the_first_commit(file) -> None:
+    write(file, "a")
+    path_of(file).write_text("mud " * 100)
+
+    head = write(file, "told")
+
+    assert read_anchor(file) == Anchored(*head)
 
 
 def test_closing_an_anchor_that_noted_nothing_and_closing_it_again_are_harmless(file) -> None:

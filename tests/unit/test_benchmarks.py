@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -15,12 +16,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 # After the line above: a benchmark is a program beside the package, found only through its own folder.
 import commits
+import drills
+import durable
 import fires
 import processes
 import replays
 import restarts
 import run
-from measure import Figure, Sample, Sides, WrongResultError, conclude, expect, measure
+from measure import Figure, NotMeasuredError, Sample, Sides, WrongResultError, conclude, expect, measure
 
 Prepare = Callable[[Path], AbstractContextManager[Sides]]
 
@@ -29,11 +32,17 @@ TINY: dict[str, Prepare] = {
     "status": processes.status_sides,
     "day": processes.day_sides,
     "commit": partial(commits.sides_of, commits=3),
+    "commit-row": partial(commits.sides_of, commits=3, in_one_row=True),
+    "dbos": partial(durable.sides_of, steps=2),
+    "dbos-wal": partial(durable.sides_of, steps=2, journal_mode="wal"),
     "replay": partial(replays.replay_sides, least_rows=700),
+    "fold": partial(replays.fold_sides, least_rows=700),
     "verify": partial(replays.verify_sides, least_rows=700),
     "restart": partial(restarts.restart_sides, long_rows=2000, short_rows=700),
     "refused": partial(fires.refused_sides, fires=2),
     "taken": partial(fires.taken_sides, fires=2),
+    "simulate": partial(drills.seeded_sides, seeds=4),
+    "recover": partial(drills.killed_sides, lives=2),
 }
 
 
@@ -67,7 +76,7 @@ def test_every_figure_is_tried_here() -> None:
     assert [each.name for each in run.FIGURES] == list(TINY)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", [name for name in TINY if find_spec("dbos") or not name.startswith("dbos")])
 def test_both_sides_of_a_figure_do_their_work_on_a_tiny_size(name: str, bench: Path) -> None:
     with TINY[name](fresh(bench, name)) as sides:
         samples = [sides.ours(), sides.reference()]
@@ -100,7 +109,7 @@ def test_a_long_journal_is_whole_days_of_a_session_each(bench: Path) -> None:
 
     sessions = replays.sessions_of(file)
 
-    assert list(sessions) == ["2026-06-17", "2026-06-18"]
+    assert list(sessions) == ["2026-06-16", "2026-06-17"]
     assert sum(sessions.values()) == rows >= 700
     assert len(set(sessions.values())) == 1
 
@@ -169,15 +178,26 @@ def test_memory_is_held_against_that_of_the_reference(peak: int | None, missed: 
     assert (result.bounds, result.missed) == (("1.2 x memory",), missed)
 
 
-def test_a_long_past_is_whole_days_before_the_day_that_ended_in_a_trade(bench: Path) -> None:
-    with restarts.restart_sides(fresh(bench, "past"), long_rows=2000, short_rows=700):
+@pytest.mark.parametrize(("least_rate", "missed"), [(200, ()), (201, ("201 rows/s",))])
+def test_a_rate_is_held_against_the_median(least_rate: float, missed: tuple[str, ...]) -> None:
+    bounded = figure(least_rate=least_rate, unit="rows/s")
+
+    assert conclude(bounded, rounds((0.001, 1), (0.005, 1), (0.01, 1))).missed == missed
+
+
+def test_without_dbos_its_figure_says_so_and_nothing_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(durable, "find_spec", lambda _name: None)
+    monkeypatch.setattr(run, "_BUILD", tmp_path / "build")
+    file = tmp_path / "bench.json"
+
+    with pytest.raises(NotMeasuredError), durable.sides_of(tmp_path):
         pass
 
-    sessions = replays.sessions_of(bench / "past" / "2000" / "var" / "fsm_trader.db")
-
-    assert list(sessions)[-3:] == ["2026-06-15", "2026-06-16", "2026-06-17"]
-    assert sum(sessions.values()) >= 2000
-    assert sessions["2026-06-15"] == sessions["2026-06-16"] > sessions["2026-06-17"]
+    assert run.main(["--only", "dbos", "--json", str(file)]) == 0
+    assert "dbos: not measured: dbos is not installed" in capsys.readouterr().out
+    assert msgspec.json.decode(file.read_bytes(), type=run.Report).unmeasured == {"dbos": "dbos is not installed"}
 
 
 def test_a_rate_is_least_where_the_time_is_longest() -> None:

@@ -8,7 +8,8 @@ from datetime import date, time, timedelta
 import pytest
 
 from fsm_trader.errors import SetupError
-from fsm_trader.market.calendar import _read, calendar_for
+from fsm_trader.market.calendar import calendar_for
+from fsm_trader.market.calendar_files import parse_calendar
 
 NSE = calendar_for("NSE")
 
@@ -104,6 +105,6 @@ def test_a_calendar_file_that_contradicts_itself_lists_every_fault() -> None:
     """
 
     with pytest.raises(SetupError) as caught:
-        _read(text)
+        parse_calendar(text)
 
     assert len(caught.value.faults) == 6

@@ -12,6 +12,7 @@ import pytest
 
 from fsm_trader.config import describe, load_settings
 from fsm_trader.config.keys import SESSION_FILE, STRATEGIES_FILE
+from fsm_trader.config.load import load_for_login
 from fsm_trader.core.contracts import OptionKind
 from fsm_trader.core.settings import Window
 from fsm_trader.errors import Fault, SetupError
@@ -265,7 +266,7 @@ def test_a_relative_session_file_gives_absolute_paths(tmp_path, monkeypatch):
     ("url", "seen"),
     [
         ("sqlite:///x.db", "sqlite:///{folder}/x.db"),
-        ("sqlite+pysqlite:///a/x.db?timeout=5", "sqlite+pysqlite:///{folder}/a/x.db?timeout=5"),
+        ("sqlite+pysqlite:///a/x.db", "sqlite+pysqlite:///{folder}/a/x.db"),
         ("sqlite:////abs/x.db", "sqlite:////abs/x.db"),
         ("postgresql://trader@db/x", "postgresql://trader@db/x"),
     ],
@@ -298,6 +299,7 @@ def test_a_kite_session_takes_its_secrets_from_the_environment(load):
     assert kite.access_token is not None
     assert (kite.api_key.reveal(), kite.access_token.reveal()) == (HUSH, HUSH + "2")
     assert (kite.root, kite.token_file, kite.market_protection) == (None, None, Decimal(-1))
+    assert kite.order_type == "market"
     assert settings.market.recorded is None
 
 
@@ -324,6 +326,60 @@ def test_a_token_file_replaces_the_access_token(load, tmp_path):
 
     assert kite is not None
     assert (kite.access_token, kite.token_file) == (None, tmp_path / "var/token")
+
+
+@pytest.mark.parametrize(
+    ("journal", "expected"),
+    [
+        ("", "var/kite_token.json"),
+        ('journal: {url: "sqlite:///here/j%20x.db"}\n', "here/kite_token.json"),
+        ('journal: {url: "postgresql://db/x"}\n', "var/kite_token.json"),
+    ],
+)
+def test_a_token_that_was_not_placed_is_kept_beside_the_journal(load, tmp_path, journal, expected):
+    session = SESSION + KITE.replace(', access_token: "${KITE_ACCESS_TOKEN}"', "") + journal
+
+    kite = load(session, environ=KITE_ENVIRON).broker.kite
+
+    assert kite is not None
+    assert (kite.access_token, kite.token_file) == (None, tmp_path / expected)
+
+
+def test_the_apps_secret_is_looked_up_for_a_login_alone(load, tmp_path):
+    session = SESSION + KITE.replace('access_token: "${KITE_ACCESS_TOKEN}"', 'api_secret: "${KITE_API_SECRET}"')
+
+    trading = load(session + TELEGRAM, environ={**KITE_ENVIRON, "BOT": HUSH, "CHAT": HUSH}).broker.kite
+    environ = {"KITE_API_KEY": HUSH, "KITE_API_SECRET": HUSH + "3"}
+    login = load_for_login(tmp_path / "session.yaml", environ=environ).broker.kite
+
+    assert trading is not None
+    assert trading.api_secret is None
+    assert login is not None
+    assert login.api_secret is not None
+    assert (login.api_key.reveal(), login.api_secret.reveal()) == (HUSH, HUSH + "3")
+
+
+@pytest.mark.parametrize(
+    ("kite", "message"),
+    [
+        ("{api_key: '${KITE_API_KEY}'}", "kite.api_secret is missing; a login needs it"),
+        (
+            "{api_key: '${KITE_API_KEY}', api_secret: '${KITE_API_SECRET}', access_token: '${KITE_ACCESS_TOKEN}'}",
+            "login keeps the token in a file; expected it to be left out",
+        ),
+        ("{api_key: '${KITE_API_KEY}', api_secret: '${ABSENT}'}", "environment variable ABSENT is not set"),
+        ("{api_key: '${KITE_API_KEY}', api_secret: hush9hush9hush}", "was a literal value (not shown)"),
+    ],
+)
+def test_a_login_without_just_what_it_needs_is_refused(load, tmp_path, kite, message):
+    with pytest.raises(SetupError):
+        load(f"{SESSION}broker: {{kind: kite, kite: {kite}}}\n", environ={})
+
+    with pytest.raises(SetupError) as refused:
+        load_for_login(tmp_path / "session.yaml", environ={"KITE_API_KEY": HUSH, "KITE_API_SECRET": HUSH})
+
+    assert message in str(refused.value)
+    assert HUSH not in str(refused.value)
 
 
 def test_no_secret_shows_in_settings_or_in_their_description(load):
@@ -420,7 +476,6 @@ def test_a_secret_that_cannot_be_had_is_a_fault_where_it_is_asked_for(faults_of,
 @pytest.mark.parametrize(
     ("kite", "message"),
     [
-        ("{api_key: '${KITE_API_KEY}'}", "kite.access_token and kite.token_file: both are missing"),
         (
             "{api_key: '${KITE_API_KEY}', access_token: '${KITE_ACCESS_TOKEN}', token_file: t}",
             "kite.access_token and kite.token_file: both are given",
@@ -435,7 +490,9 @@ def test_a_kite_session_without_just_what_it_needs_is_refused(faults_of, kite, m
 
 
 def test_a_kite_session_without_a_kite_section_says_all_that_is_missing(faults_of):
-    assert len(faults_of(f"{SESSION}broker: {{kind: kite}}\n", environ=KITE_ENVIRON)) == 2
+    (fault,) = faults_of(f"{SESSION}broker: {{kind: kite}}\n", environ=KITE_ENVIRON)
+
+    assert "kite.api_key is missing" in fault
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
@@ -571,12 +628,17 @@ strategies:
         ("broker.kite.root", f"'https://api.kite.trade?token={HUSH}'", "(not shown)"),
         ("broker.kite.root", "http://127.0.0.1:99999", "is not such an address"),
         ("broker.kite.root", "'http://[::1'", "is not such an address"),
+        ("broker.kite.order_type", "stop", "Known: market, limit"),
         ("broker.kite.market_protection", "0", "expected -1 (Kite's choice) or a percentage above 0"),
         ("broker.kite.market_protection", "-0.5", "expected -1 (Kite's choice) or a percentage above 0"),
         ("broker.kite.market_protection", "101", "expected a number from -1 to 100"),
         ("journal.url", "sqlite://", "names no file"),
         ("journal.url", "'sqlite:///:memory:'", "a journal in memory forgets the open trade in a crash"),
         ("journal.url", "sqlite://var/x.db", "expected three slashes"),
+        ("journal.url", "'sqlite:///var/'", "cannot be the name of a file"),
+        ("journal.url", "'sqlite:///%00'", "cannot be the name of a file"),
+        ("journal.url", "'sqlite:///x.db?timeout=abc'", "expected none: how the file is written is fixed"),
+        ("journal.url", "'sqlite+aiosqlite:///x.db'", "asks for the driver aiosqlite"),
         ("journal.url", "var/x.db", "is not an SQLAlchemy URL"),
         ("journal.url", "'sqlite:///${DIR}/x.db'", "in the middle"),
         ("journal.url", "${NOT_SET}", "environment variable NOT_SET is not set"),
@@ -796,7 +858,8 @@ def same(default, value, folder):
 def test_every_documented_default_is_what_a_key_left_out_means(load, tmp_path, page):
     bot = {"BOT": "x", "CHAT": "y"}
     shown = describe(load(SESSION + TELEGRAM, environ=bot))
-    live = describe(load(SESSION + TELEGRAM + KITE, environ={**bot, **KITE_ENVIRON}))
+    kite = KITE.replace(', access_token: "${KITE_ACCESS_TOKEN}"', "")
+    live = describe(load(SESSION + TELEGRAM + kite, environ={**bot, **KITE_ENVIRON}))
     shown["broker"]["kite"] = live["broker"]["kite"]
     shown["strategies"]["file"] = "strategies.yaml"
     shown["NAME"] = shown["strategies"]["one"]

@@ -15,6 +15,7 @@ from fsm_trader.core.records import (
     AlarmRaised,
     CancelIntended,
     CandlesSeen,
+    DamageFound,
     Deadline,
     Entry,
     EntryBlocked,
@@ -270,3 +271,15 @@ def test_a_run_that_ended_in_order_is_known_until_the_next_begins(story) -> None
 
     assert stopped == RunStopped(0, "over")
     assert story.ledger.stopped is None
+
+
+def test_after_damage_trades_are_numbered_on_from_a_hundred_later_and_its_time_is_known() -> None:
+    story = Story()
+    story.tell("09:14", run_started())
+    story.tell("09:30", *bought(1, 10000))
+    before = story.ledger.next_trade_number()
+
+    story.tell("09:31", DamageFound(("rows are gone",)))
+
+    assert story.ledger.next_trade_number() == before + 100
+    assert story.ledger.damaged_at == at("09:31")

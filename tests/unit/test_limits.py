@@ -14,7 +14,7 @@ from fsm_trader.core.candles import Candle
 from fsm_trader.core.limits import ORDERS_KEPT_PER_TRADE, EntryFacts, entry_blocks, entry_facts
 from fsm_trader.core.money import Paise
 from fsm_trader.core.orders import Role
-from fsm_trader.core.records import CandlesSeen, OperatorAsked
+from fsm_trader.core.records import CandlesSeen, HealthSeen, OperatorAsked
 from fsm_trader.core.results import trade_result
 
 from .rows import CONTRACT, PLAN, RISK, Story, at, bought, intended, run_started, sold, trading
@@ -23,6 +23,7 @@ FREE = EntryFacts(
     session_state="TRADING",
     in_trading_window=True,
     halted=False,
+    faults=(),
     open_trades=0,
     trades_today=0,
     orders_today=0,
@@ -34,6 +35,7 @@ REASONS = {
     "session_state": ("UNHEALTHY", "session is UNHEALTHY, entries need TRADING"),
     "in_trading_window": (False, "outside the trading window"),
     "halted": (True, "halted by a person until resume"),
+    "faults": (("order book: no answer",), "the newest health check found: order book: no answer"),
     "strategy_is_in": (True, "the strategy has an open trade"),
     "open_trades": (1, "1 of at most 1 trades are open"),
     "trades_today": (10, "10 of at most 10 trades a day were opened"),
@@ -62,7 +64,9 @@ def test_all_reasons_are_named_together() -> None:
     facts = msgspec.structs.replace(FREE, **{fact: value for fact, (value, _) in REASONS.items()})
 
     # With a trade open, twice as many orders are kept.
-    expected = [reason.replace("and 4 are kept", "and 8 are kept") for _, reason in REASONS.values()]
+    # What the health check found is said by a session that is not TRADING.
+    named = [reason for fact, (_, reason) in REASONS.items() if fact != "faults"]
+    expected = [reason.replace("and 4 are kept", "and 8 are kept") for reason in named]
     assert list(entry_blocks(RISK, facts)) == expected
 
 
@@ -101,7 +105,7 @@ def test_limits_are_asked_where_entries_are_taken_and_shown_and_nowhere_else() -
 def test_the_facts_are_counted_from_the_ledger() -> None:
     story = Story()
     story.tell("09:14", run_started())
-    story.tell("09:20", trading(), OperatorAsked("halt"))
+    story.tell("09:20", trading(), HealthSeen(("order book: no answer",)), OperatorAsked("halt"))
     story.tell("09:30", *bought(1, 10000), *sold(1, 9000), *bought(2, 10000, strategy="other"))
     story.tell("09:41:00", intended(2, Role.EXIT))
     price = Paise(9500)
@@ -116,6 +120,7 @@ def test_the_facts_are_counted_from_the_ledger() -> None:
         session_state="TRADING",
         in_trading_window=True,
         halted=True,
+        faults=("order book: no answer",),
         open_trades=1,
         trades_today=2,
         orders_today=4,

@@ -28,7 +28,7 @@ def test_an_amount_finer_than_a_paisa_is_refused_however_fine(amount) -> None:
         paise(amount)
 
 
-@pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity", "-inf", "1e16", "-1e16", "1e999999"])
+@pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity", "-inf", "1e16", "-1e16", "1e999999", "-1e999999999"])
 def test_what_is_not_a_finite_amount_is_refused(amount) -> None:
     with pytest.raises(ValueError, match="not a finite amount"):
         paise(amount)

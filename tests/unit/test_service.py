@@ -37,7 +37,9 @@ class Desk:
         self.real_s = 0.0
         self.checks = 0
         self.journal_fault = ""
-        self.floor = SimpleNamespace(ledger=self.story.ledger, settings=settings(folder), broker_heard_at=None)
+        self.floor = SimpleNamespace(
+            ledger=self.story.ledger, settings=settings(folder), broker_heard_at=None, logged_out=False
+        )
         usec = str(int(3 * BEAT_S * 1_000_000))
         self.manager = ServiceSocket({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": usec})
         self.observer = ServiceObserver(self.manager, self.floor, check_journal=self.check, now_s=lambda: self.real_s)
@@ -132,6 +134,18 @@ def test_stale_candles_end_the_signs_of_life_and_fresh_ones_bring_them_back(watc
     assert stale == "STATUS=TRADING; no trade is open; NOT FRESH: no candle for 151 s"
     assert "WATCHDOG=1" in back
     assert "STATUS=TRADING; no trade is open" in back
+
+
+def test_where_a_person_must_log_in_a_restart_would_not_help_and_signs_of_life_go_on(watching: Desk) -> None:
+    watching.floor.logged_out = True
+
+    logged_out = watching.turn("10:30")
+    watching.floor.logged_out = False
+    back, later = watching.turn("10:30:30"), watching.turn("10:33:01")
+
+    assert logged_out == "WATCHDOG=1"
+    assert back == "WATCHDOG=1"
+    assert "NOT FRESH: no candle for 151 s" in later
 
 
 def test_a_restart_is_given_the_time_a_first_candle_needs(desk: Desk) -> None:

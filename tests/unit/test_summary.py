@@ -14,6 +14,7 @@ from fsm_trader.core.records import (
     CancelAnswered,
     CancelIntended,
     CandlesSeen,
+    DamageFound,
     EntryBlocked,
     Found,
     HealthSeen,
@@ -78,6 +79,7 @@ LINES: list[tuple[Record, str]] = [
     (SoldOutside(ID, 75, None, "75 were sold outside"), "75 units are gone: 75 were sold outside"),
     (Reconciled((Found("as_believed", "75 are held"),)), "asked the broker: 75 are held [as_believed]"),
     (Reconciled(()), "asked the broker: nothing is held"),
+    (DamageFound(("ten rows are gone",)), "rows of the journal are gone: ten rows are gone"),
     (AlarmRaised("look here", ID, 3), "ALARM level 3: look here"),
     (OperatorAsked("halt", "ops"), "a person asked for halt: ops"),
 ]

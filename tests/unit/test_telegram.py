@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -11,10 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fsm_trader.core.settings import Secret, TelegramSettings
+from fsm_trader.machines.load import builtin_session
 from fsm_trader.notify.protocol import Notice
-from fsm_trader.notify.telegram import RetryRule, TelegramNotifier
+from fsm_trader.notify.telegram import RetryRule, TelegramNotifier, rule_of
 
 TOKEN = "7001:AAE-not_a_real.token"  # noqa: S105 - made up for the tests
 QUICK = RetryRule(attempts=3, critical_attempts=6, first_wait_s=0.001, longest_wait_s=0.004)
@@ -246,6 +249,44 @@ def test_waits_double_up_to_their_cap_and_an_absurd_retry_after_is_capped(server
     tell_one_and_close(notifier)
 
     assert waits == [1.0, 2.0, 3.0, 3.0, 120.0]
+
+
+@pytest.mark.parametrize(("critical", "requests"), [(False, 3), (True, 6)])
+def test_no_request_for_a_notice_begins_after_its_time_and_a_critical_one_has_four_times_as_long(
+    server, open_notifier, critical, requests
+):
+    server.plan = [status(500, {})] * 20
+    passed = [0.0]
+
+    def wait(seconds: float) -> bool:
+        passed[0] += seconds
+        return False
+
+    # Requests begin after 0, 1, 3, 7, 15 and 31 seconds.
+    rule = RetryRule(attempts=20, critical_attempts=20, first_wait_s=1.0, within_s=6.0 if not critical else 8.0)
+    notifier = open_notifier(rule=rule, wait=wait, elapsed=lambda: passed[0])
+
+    notifier.tell(Notice("1", "text", critical=critical))
+    notifier.close(PATIENCE_S)
+
+    assert server.texts.count("text") == requests
+
+
+def test_the_built_in_policy_is_how_a_notice_is_tried():
+    policy = builtin_session().policies["notify"]
+
+    rule = rule_of(policy)
+
+    assert (rule.attempts, rule.critical_attempts, rule.within_s) == (5, 20, 300.0)
+    assert [rule.wait_s(attempt, None) for attempt in range(1, 8)] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
+    assert rule_of(replace(policy, within=None)).within_s == math.inf
+
+
+@pytest.mark.parametrize("change", [{"attempts": 1}, {"on": ("not_done",)}])
+def test_a_policy_that_repeats_nothing_sends_a_notice_once(change):
+    rule = rule_of(replace(builtin_session().policies["notify"], **change))
+
+    assert (rule.attempts, rule.critical_attempts) == (1, 1)
 
 
 def test_a_clear_refusal_is_not_tried_again_and_is_logged(server, open_notifier, caplog):

@@ -15,8 +15,10 @@ from fsm_trader.core.records import (
     CancelAnswered,
     CancelIntended,
     Deadline,
+    Found,
     LevelsSet,
     OrderAnswered,
+    Reconciled,
     Record,
     TradeMoved,
 )
@@ -189,7 +191,22 @@ def test_the_time_of_the_first_entry_fill_is_kept() -> None:
 def test_a_row_that_says_nothing_of_a_trade_leaves_it_as_it_is() -> None:
     trade = fold(intended(1, Role.ENTRY))
 
-    assert apply(trade, AlarmRaised("look here", ID), at("09:31") + timedelta(hours=1)) == trade
+    reconciled = Reconciled((Found("rule", "look here"),))
+
+    assert apply(trade, reconciled, at("09:31") + timedelta(hours=1)) == trade
+
+
+def test_the_loudest_alarm_is_remembered_until_the_state_changes() -> None:
+    moved = TradeMoved(ID, "check", "ACTIVE", "PENDING_EXIT")
+    stayed = TradeMoved(ID, "exit_overdue", "PENDING_EXIT", "PENDING_EXIT")
+    loud, softer = AlarmRaised("look", ID, 3), AlarmRaised("look", ID)
+
+    levels = [
+        fold(intended(1, Role.ENTRY), *rows).alarm_level
+        for rows in ((), (softer,), (loud, softer), (loud, stayed), (loud, moved), (loud, moved, softer))
+    ]
+
+    assert levels == [0, 1, 3, 3, 0, 1]
 
 
 def test_gross_result_is_exact_and_counts_what_is_held_at_the_mark() -> None:

@@ -27,17 +27,30 @@ def request_faults(request: OrderRequest, contract: OptionContract | None, *, se
         contract: the instrument under the request's trading symbol, None when it is not listed.
         sellable: units held long under the request's product that no working order sells yet.
     """
-    faults = [*_label_faults(request), *_price_rule_faults(request)]
+    faults = [*form_faults(request)]
     if contract is None:
         return (*faults, f"instrument {request.exchange}:{request.tradingsymbol} is not listed")
-    faults += [*_instrument_faults(request, contract), *_quantity_faults(request, contract)]
-    faults += _tick_faults(request, contract.tick_paise)
+    faults += contract_faults(request, contract)
     if request.side is Side.SELL and request.quantity > sellable:
         faults.append(
             f"margin: SELL of {request.quantity} units with {max(sellable, 0)} long and free under {request.product}; "
             "the paper account has no margin to write options"
         )
     return tuple(faults)
+
+
+def form_faults(request: OrderRequest) -> tuple[str, ...]:
+    """Return what is wrong with a request whatever its instrument is: tag, product, validity, kind of price."""
+    return (*_label_faults(request), *_price_rule_faults(request))
+
+
+def contract_faults(request: OrderRequest, contract: OptionContract) -> tuple[str, ...]:
+    """Return what does not go with the instrument: its exchange and token, lot, freeze quantity and tick."""
+    return (
+        *_instrument_faults(request, contract),
+        *_quantity_faults(request, contract),
+        *_tick_faults(request, contract.tick_paise),
+    )
 
 
 def _label_faults(request: OrderRequest) -> Iterator[str]:

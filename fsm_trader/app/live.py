@@ -1,0 +1,342 @@
+"""The world a live session trades in: Zerodha Kite by REST and by the stream, and the machine's time or a sandbox's.
+
+Opening it asks nobody for anything but a sandbox for its time: what cannot be had yet (a token, the instruments, the
+network) is waited for by the session, told, and asked for again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from fsm_trader.app.files import calendar_of, day_plan, refuse_other_broker, refuse_unknown_day, state_folder
+from fsm_trader.app.options_of_day import KnownContracts, OptionsOfDay
+from fsm_trader.app.sandbox_time import Follower, SandboxTime, find_sandbox
+from fsm_trader.broker.kite.broker import KiteBroker
+from fsm_trader.core.clock import Clock
+from fsm_trader.core.contracts import OptionContract
+from fsm_trader.core.day import DayPlan
+from fsm_trader.core.events import Event, Noticed, OrdersMoved, PriceRead, TokenChanged
+from fsm_trader.core.ledger import Ledger
+from fsm_trader.core.settings import KiteSettings, Settings
+from fsm_trader.engine.session import FINAL
+from fsm_trader.engine.work import Inbox, LaneJob, ThreadWorker
+from fsm_trader.errors import SetupError
+from fsm_trader.journal.look_up import DaySoFar
+from fsm_trader.kite.budgets import Budgets
+from fsm_trader.kite.standing import NoTokenError
+from fsm_trader.kite.stream import TickStream
+from fsm_trader.kite.tokens import FixedToken, TokenFile, Tokens
+from fsm_trader.kite.wire import KiteWire
+from fsm_trader.market.kite.dump import DumpLimits
+from fsm_trader.market.kite.feed import KiteFeed
+from fsm_trader.market.kite.instruments import InstrumentStore
+from fsm_trader.market.kite.live import LiveTicks
+from fsm_trader.ops.clock import SystemClock, real_s
+
+_LOG = logging.getLogger(__name__)
+_LOOK_FOR_TOKEN_S = 0.5
+# A stream that comes and goes is told of so often; what it does in between is in the log.
+_TOLD_AGAIN_AFTER = timedelta(minutes=5)
+
+History = Callable[[date], DaySoFar]
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a live world is made of."""
+
+    settings: Settings
+    kite: KiteSettings
+    session: str
+    plan: DayPlan
+    clock: Clock
+    follower: Follower | None
+    tokens: Tokens
+    wire: KiteWire
+    feed: KiteFeed
+    live: LiveTicks | None
+    store: InstrumentStore
+    broker: KiteBroker
+    known: KnownContracts
+
+
+class LiveWorld:
+    """Kite as the session sees it; ``news`` and ``connect`` are for the loop's thread.
+
+    Args:
+        parts: what it is made of; it is closed with the world.
+        close: gives the parts back.
+    """
+
+    skipped: tuple[str, ...] = ()
+    contracts: tuple[OptionContract, ...] = ()
+
+    def __init__(self, parts: Parts, close: Callable[[], None]) -> None:
+        self._parts = parts
+        self._close = close
+        self._worker: ThreadWorker | None = None
+        self._options = OptionsOfDay(
+            parts.store,
+            parts.settings.market.underlying.name,
+            plan=parts.plan,
+            clock=parts.clock,
+            known=self._learn,
+        )
+        self._is_streaming = False
+        self._orders_moved = False
+        self._fault = ""
+        self._fault_told_at: datetime | None = None
+        self._looked_s = real_s()
+        parts.tokens.changed()
+
+    @property
+    def label(self) -> str:
+        """Say where it is, and how it is watched."""
+        parts = self._parts
+        where = "Zerodha Kite" if parts.kite.root is None else f"Kite at {parts.kite.root}"
+        what = "a sandbox, no real money" if parts.follower is not None else "LIVE: real orders, real money"
+        return f"{parts.plan.day}, {where} ({what}), prices by {parts.settings.market.feed}"
+
+    @property
+    def kind(self) -> str:
+        """Where orders go, as the journal has it."""
+        return kind_of(self._parts.follower is not None)
+
+    @property
+    def plan(self) -> DayPlan:
+        """The day and its windows."""
+        return self._parts.plan
+
+    @property
+    def session(self) -> str:
+        """The session's id."""
+        return self._parts.session
+
+    @property
+    def clock(self) -> Clock:
+        """The machine's, or one that follows a sandbox's."""
+        return self._parts.clock
+
+    @property
+    def broker(self) -> KiteBroker:
+        """Kite."""
+        return self._parts.broker
+
+    @property
+    def feed(self) -> KiteFeed:
+        """Kite's history and quotes, and its stream where that is asked for."""
+        return self._parts.feed
+
+    @property
+    def second(self) -> timedelta:
+        """A second, or as many as the sandbox's day makes of one."""
+        follower = self._parts.follower
+        return timedelta(seconds=1.0 if follower is None else follower.first.speed)
+
+    def connect(self, inbox: Inbox) -> ThreadWorker:
+        """Return the threads that make the calls. What the stream tells ends the loop's wait."""
+        wake, feed = self._parts.clock.wake, self._parts.feed
+
+        def orders_moved() -> None:
+            self._orders_moved = True
+            wake()
+
+        def lost(why: str) -> None:
+            _LOG.warning("%s", why)
+            self._fault = why
+            wake()
+
+        feed.on_price(wake)
+        feed.on_candle(wake)
+        feed.on_order_update(orders_moved)
+        feed.on_fault(lost)
+        self._worker = ThreadWorker(inbox)
+        return self._worker
+
+    def news(self) -> Sequence[Event]:
+        """Return the newest prices of what is held, and what else has happened; ask for what is due."""
+        now = self._parts.clock.now()
+        if self._worker is not None and self._options.is_due(now):
+            self._worker.submit(LaneJob("market", self._options.job))
+        self._stream(now)
+        events: list[Event] = [PriceRead(price) for price in self._parts.feed.new_prices()]
+        if self._orders_moved:
+            self._orders_moved = False
+            events.append(OrdersMoved())
+        return (*events, *self._of_stream(now), *self._of_token())
+
+    def over(self, now: datetime) -> None:
+        """Do nothing: the market needs nobody to end its day."""
+
+    def close(self) -> None:
+        """End the stream and every connection."""
+        self._close()
+
+    def _learn(self, contracts: tuple[OptionContract, ...]) -> None:
+        self._parts.known.add(contracts)
+        self._parts.feed.know(*contracts)
+
+    def _stream(self, now: datetime) -> None:
+        parts, plan = self._parts, self._parts.plan
+        if parts.live is None or self._is_streaming or plan.why_closed is not None or now < plan.health_start:
+            return
+        self._is_streaming = True
+
+        def token() -> str | None:
+            try:
+                return parts.tokens.worth_trying()
+            except NoTokenError:
+                return None
+
+        parts.feed.start(
+            TickStream(
+                root=parts.settings.market.stream_root,
+                api_key=parts.kite.api_key.reveal(),
+                token=token,
+                listener=parts.live,
+            )
+        )
+
+    def _of_stream(self, now: datetime) -> list[Event]:
+        """Say that the stream is down, unless it is for want of a login, which is said by who needs it."""
+        why, live, told_at = self._fault, self._parts.live, self._fault_told_at
+        self._fault = ""
+        if not why or live is None or live.login_required:
+            return []
+        if told_at is not None and timedelta(0) <= now - told_at < _TOLD_AGAIN_AFTER:
+            return []
+        self._fault_told_at = now
+        return [Noticed(f"{why}. Prices and candles are asked for until it is back.")]
+
+    def _of_token(self) -> list[Event]:
+        if real_s() - self._looked_s < _LOOK_FOR_TOKEN_S:
+            return []
+        self._looked_s = real_s()
+        if not self._parts.tokens.changed():
+            return []
+        _LOG.info("there is a new access token")
+        self._options.hurry()
+        return [TokenChanged()]
+
+
+def open_live_world(settings: Settings, ledger: Ledger, history: History) -> LiveWorld:
+    """Open today's world.
+
+    Args:
+        settings: what was asked for.
+        ledger: the present, as the journal tells it.
+        history: tells what the journal has of a trading day.
+
+    Raises:
+        SetupError: today cannot be traded by the calendar, or a sandbox that is asked for does not answer.
+    """
+    kite = settings.broker.kite
+    if kite is None:
+        raise SetupError.at(str(settings.source), "is missing; expected it with kind kite", "$.broker.kite")
+    with ExitStack() as stack:
+        zone = ZoneInfo(settings.session.timezone)
+        first = find_sandbox(kite.root)
+        refuse_other_broker(settings, ledger, kind_of(first is not None))
+        follower, clock = _time(kite, first, ledger, zone, stack)
+        day = clock.now().date()
+        refuse_unknown_day(settings, day)
+        tokens = _tokens(settings, kite, clock)
+        sent = ledger.orders_today if ledger.session.startswith(day.isoformat()) else 0
+        wire = KiteWire(
+            root=kite.root,
+            api_key=kite.api_key.reveal(),
+            token=tokens.worth_trying,
+            timeout=kite.timeout,
+            clock=clock,
+            budgets=Budgets(clock, orders_today=sent),
+        )
+        stack.callback(wire.close)
+        store = InstrumentStore(
+            wire,
+            folder=state_folder(settings) / "instruments",
+            clock_now=clock.now,
+            zone=zone,
+            limits=DumpLimits(lot_size=settings.market.lot_size),
+        )
+        live = LiveTicks(clock, zone) if settings.market.feed == "stream" else None
+        feed = KiteFeed(
+            wire,
+            store=store,
+            underlying=settings.market.underlying,
+            calendar=calendar_of(settings),
+            zone=zone,
+            live=live,
+        )
+        stack.callback(feed.close)
+        known = KnownContracts({})
+        # What is held is looked after before, and without, the day's dump.
+        held = tuple(trade.contract for trade in ledger.open_trades)
+        known.add(held)
+        feed.know(*held)
+        parts = Parts(
+            settings=settings,
+            kite=kite,
+            session=_session_id(ledger, day, history, is_again=first is not None and _is_played(ledger, first.now)),
+            plan=day_plan(settings, day),
+            clock=clock,
+            follower=follower,
+            tokens=tokens,
+            wire=wire,
+            feed=feed,
+            live=live,
+            store=store,
+            broker=KiteBroker(wire=wire, clock=clock, find_contract=known.find, order_type=kite.order_type),
+            known=known,
+        )
+        return LiveWorld(parts, stack.pop_all().close)
+
+
+def kind_of(is_sandbox: bool) -> str:  # noqa: FBT001 - the name of the function says what it is
+    """Return where orders go, as the journal has it."""
+    return "sandbox" if is_sandbox else "kite"
+
+
+def _time(
+    kite: KiteSettings, first: SandboxTime | None, ledger: Ledger, zone: ZoneInfo, stack: ExitStack
+) -> tuple[Follower | None, Clock]:
+    if first is None or kite.root is None:
+        clock = SystemClock(zone)
+        stack.callback(clock.close)
+        return None, clock
+    # A sandbox's day that was played to its end may be played again; in any other case time does not go back.
+    not_before = None if _is_played(ledger, first.now) else ledger.at
+    if not_before is not None and not_before > first.now:
+        _LOG.warning(
+            "the sandbox stands at %s, earlier than the journal's last row: nothing is done until it has come to %s",
+            f"{first.now.astimezone(zone):%H:%M:%S}",
+            f"{not_before.astimezone(zone):%H:%M:%S}",
+        )
+    follower = Follower(kite.root, first, zone=zone, not_before=not_before)
+    stack.callback(follower.close)
+    return follower, follower.clock
+
+
+def _is_played(ledger: Ledger, now: datetime) -> bool:
+    """Tell whether the journal's newest session is over and lies ahead of *now*: the day is begun anew."""
+    return ledger.state == FINAL and not ledger.open_trades and ledger.at is not None and now < ledger.at
+
+
+def _session_id(ledger: Ledger, day: date, history: History, *, is_again: bool) -> str:
+    name = day.isoformat()
+    if ledger.session.startswith(name) and not is_again:
+        return ledger.session
+    before = history(day).sessions
+    return f"{name}.{before + 1}" if before else name
+
+
+def _tokens(settings: Settings, kite: KiteSettings, clock: Clock) -> Tokens:
+    if kite.access_token is not None:
+        return FixedToken(kite.access_token.reveal())
+    path = kite.token_file or state_folder(settings) / "kite_token.json"
+    how = f"python -m fsm_trader login {settings.source.name}"
+    return TokenFile(path, api_key=kite.api_key.reveal(), clock=clock, how=how)

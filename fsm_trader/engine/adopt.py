@@ -1,0 +1,163 @@
+"""Orders that carry our tag and that no open trade follows (I11): each gets a trade that leads it out.
+
+An order may be unknown because its rows are gone, because it was given up before it turned up, or because another
+program used our tag. It is taken over as it is; nothing about it is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fsm_trader.core.contracts import OptionContract
+from fsm_trader.core.ledger import FINAL_TRADE_STATES, TRADE_INITIAL
+from fsm_trader.core.money import Paise
+from fsm_trader.core.orders import OrderBook, OrderReport, Role, Side
+from fsm_trader.core.reconcile import Finding, Rule, unknown_orders
+from fsm_trader.core.records import AlarmRaised, FillSeen, OrderAdopted, Record, TradeOpened
+from fsm_trader.core.settings import ExitRules
+from fsm_trader.core.tags import owner_of, read_tag
+from fsm_trader.core.trades import Trade, TradeOrder, open_trade
+from fsm_trader.engine.floor import Floor
+from fsm_trader.engine.trades import TradeDesk
+
+
+class AdoptionDesk:
+    """Takes over orders of ours that nobody follows.
+
+    Args:
+        contracts: today's options, to know what an order that nobody remembers is about.
+    """
+
+    def __init__(self, floor: Floor, trades: TradeDesk, contracts: Sequence[OptionContract]) -> None:
+        self._floor = floor
+        self._trades = trades
+        self._contracts = {contract.tradingsymbol: contract for contract in contracts}
+        self._owner = owner_of(floor.settings.session.name)
+        self._said: set[str] = set()
+
+    def know(self, contracts: Sequence[OptionContract]) -> None:
+        """Take today's options; an order that nobody could take over is looked at again with the next book."""
+        self._contracts = {contract.tradingsymbol: contract for contract in contracts}
+
+    def sweep(self, book: OrderBook) -> list[Finding]:
+        """Find orders of ours that no open trade follows, and give each one a trade."""
+        found: list[Finding] = []
+        for trade in list(self._floor.ledger.trades.values()):
+            if trade.state in FINAL_TRADE_STATES:
+                found += [finding for order in trade.orders if (finding := self._late(trade, order, book)) is not None]
+        unknown = {
+            finding.order_id: finding for finding in unknown_orders(self._known(), book.orders, owner=self._owner)
+        }
+        # What was bought comes first: an order to sell it belongs to the trade that takes it over.
+        rows = sorted((row for row in book.orders if row.order_id in unknown), key=lambda row: row.side)
+        for row in rows:
+            found.append(unknown[row.order_id])
+            if row.tag in self._known():
+                continue
+            if row.side is Side.BUY:
+                exits = [each for each in rows if each.side is Side.SELL and _number(each.tag) == _number(row.tag)]
+                self._adopt(row, None, book, exits=exits)
+            else:
+                self._attach(row, book)
+        return found
+
+    def _known(self) -> set[str]:
+        return {order.tag for trade in self._floor.ledger.trades.values() for order in trade.orders}
+
+    def _late(self, trade: Trade, order: TradeOrder, book: OrderBook) -> Finding | None:
+        if order.report is not None or self._is_adopted(order.tag):
+            return None
+        report = next((row for row in book.orders if row.tag == order.tag), None)
+        if report is None:
+            return None
+        self._adopt(report, trade, book)
+        text = (
+            f"order {report.order_id} of {trade.trade_id}, given up as {order.answer}, is in the book: "
+            f"{report.status}, {report.filled_quantity} of {report.quantity} filled"
+        )
+        return Finding(
+            rule=Rule.LATE_FILL,
+            trade_id=trade.trade_id,
+            quantity=report.filled_quantity,
+            text=text,
+            order_id=report.order_id,
+        )
+
+    def _is_adopted(self, tag: str) -> bool:
+        return any(
+            trade.is_adopted and any(order.tag == tag for order in trade.orders)
+            for trade in self._floor.ledger.trades.values()
+        )
+
+    def _adopt(
+        self, report: OrderReport, of: Trade | None, book: OrderBook, *, exits: Sequence[OrderReport] = ()
+    ) -> None:
+        """Open a trade for an order nobody follows; it is cancelled, and what it bought and is not sold yet is sold."""
+        if report.status.is_terminal and report.filled_quantity == 0:
+            return
+        contract = of.contract if of is not None else self._contracts.get(report.tradingsymbol)
+        if report.side is Side.SELL or contract is None:
+            self._alarm_once(report)
+            return
+        floor = self._floor
+        number = floor.next_trade_number()
+        opened = TradeOpened(
+            trade_id=f"{floor.plan.day:%Y%m%d}-{number:03d}",
+            number=number,
+            strategy=of.strategy if of is not None else "adopted",
+            contract=contract,
+            lots=report.quantity // contract.lot_size,
+            quantity=report.quantity,
+            product=report.product,
+            exits=of.exits if of is not None else ExitRules(),
+            machine=floor.trade_machine.spec.digest,
+            candle_start=of.candle_start if of is not None else floor.clock.now(),
+            index_paise=of.index_paise if of is not None else Paise(0),
+            adopts=report.tag or "",
+        )
+        text = f"{opened.trade_id}: order {report.order_id} of ours belonged to no open trade; it is led out."
+        news = (*_rows_of(opened.trade_id, [report, *exits], book), AlarmRaised(text, opened.trade_id))
+        trade = open_trade(opened, floor.clock.now(), floor.session, TRADE_INITIAL)
+        if not self._trades.adopt(opened, trade, news):
+            self._alarm_once(report)
+
+    def _attach(self, report: OrderReport, book: OrderBook) -> None:
+        """Give an exit whose rows are gone back to the open trade it belongs to, so that none is sent beside it."""
+        trade = next((each for each in self._floor.ledger.open_trades if _belongs(report, each)), None)
+        if trade is None:
+            if not report.status.is_terminal or report.filled_quantity > 0:
+                self._alarm_once(report)
+            return
+        text = f"{trade.trade_id}: order {report.order_id} of ours was not in the journal; it is followed from here on."
+        news = (*_rows_of(trade.trade_id, [report], book), AlarmRaised(text, trade.trade_id))
+        self._trades.step(trade, self._trades.update_of(trade, Role.EXIT), news=news)
+
+    def _alarm_once(self, report: OrderReport) -> None:
+        text = (
+            f"order {report.order_id} ({report.side} {report.quantity} {report.tradingsymbol}, "
+            f"{report.filled_quantity} filled, {report.status}) carries our tag {report.tag} and "
+            "no trade can take it over. It needs a person."
+        )
+        if text not in self._said:
+            self._said.add(text)
+            self._floor.commit(AlarmRaised(text))
+
+
+def _rows_of(trade_id: str, reports: Iterable[OrderReport], book: OrderBook) -> list[Record]:
+    rows: list[Record] = []
+    for report in reports:
+        rows.append(OrderAdopted(trade_id, report))
+        rows += [FillSeen(trade_id, report.tag or "", fill) for fill in book.fills if fill.order_id == report.order_id]
+    return rows
+
+
+def _belongs(report: OrderReport, trade: Trade) -> bool:
+    """Tell whether an order's tag is of the same trade as the trade's own orders, under whatever number it goes now."""
+    if report.tradingsymbol != trade.contract.tradingsymbol or report.product != trade.product:
+        return False
+    return _number(report.tag) in {_number(order.tag) for order in trade.orders}
+
+
+def _number(tag: str | None) -> tuple[object, ...] | None:
+    parts = read_tag(tag)
+    return None if parts is None else (parts.day, parts.trade_number, parts.owner)

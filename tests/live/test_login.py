@@ -1,0 +1,185 @@
+"""Without a token nothing is sent, a person is told, and all goes on by itself once somebody has logged in."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from fsm_trader.core.records import HealthSeen, OrderAnswered
+
+from .conftest import API_KEY, API_SECRET, Desk, moves
+
+FALLS = {"09:15": 100, "09:19": 75}
+
+
+def log_in(desk: Desk, monkeypatch: pytest.MonkeyPatch, sandbox, *options: str) -> int:
+    return desk.do(monkeypatch, "login", "--request-token", sandbox.request_token(), *options)
+
+
+def test_a_start_without_a_token_waits_for_a_login_and_a_death_in_mid_trade_too(desk: Desk, monkeypatch, capsys):
+    desk.write(prices=FALLS, says={"09:16": "BUY", "09:17": "BUY"}, square_off="09:40")
+    sandbox = desk.serve('{kind: token_death, from: "09:18:50"}', logs_in=True, market__feed="stream")
+    process = desk.start("--quiet")
+    desk.wait_for_state(process, "LOGIN_REQUIRED")
+    assert log_in(desk, monkeypatch, sandbox) == 0
+    desk.wait_for_state(process, "ACTIVE")
+    # The token dies, then the price falls through the stop: the exit is refused, and waits for the next login.
+    desk.wait_for(process, "SELECT 1 FROM events WHERE kind = 'order_answered' AND body LIKE '%log in%'")
+    assert log_in(desk, monkeypatch, sandbox) == 0
+    desk.wait_for_state(process, "CLOSED")
+    process.terminate()
+
+    code = desk.ended(process)
+
+    out, err = capsys.readouterr()
+    desk.said.append(out + err)
+    refused = [row for row in desk.rows(OrderAnswered) if row.answer == "refused"]
+    file = desk.folder / "var" / "kite_token.json"
+    assert code == 0
+    assert [reason for dest, reason in moves(desk) if dest == "PENDING_EXIT"] == ["stop_loss"]
+    assert desk.states().count("LOGIN_REQUIRED") == 2
+    assert "session is LOGIN_REQUIRED: token refused" in desk.alarms()
+    assert f"{file} is not there; a person must log in (python -m fsm_trader login on.yaml)" in desk.alarms()
+    # No storm: an exit that cannot be taken is tried at a pace, and at once after the login.
+    assert 1 <= len(refused) <= 3
+    assert len(desk.rows(HealthSeen)) < 20
+    assert out.startswith("SB0001 is logged in until 2026-06-18 06:00; the token is in ")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    desk.assert_sound()
+
+
+def test_a_day_that_ends_flat_and_logged_out_says_so_by_its_exit_code(desk: Desk):
+    desk.write(prices=FALLS, says={}, square_off="09:40")
+    desk.serve('{kind: token_death, from: "09:39:40"}', begins="09:39:20", broker__reconcile_interval="10s")
+
+    code = desk.ended(desk.start("--quiet"))
+
+    assert code == 5
+    assert desk.ledger().state == "CLOSED"
+    desk.assert_sound()
+
+
+def test_a_day_that_is_not_traded_ends_at_once_though_nobody_has_logged_in(desk: Desk):
+    desk.write(prices=FALLS, says={})
+    (desk.folder / "days.toml").write_text(
+        '[[holidays]]\nsource = "the exchange"\ndays = {2026-06-17 = "declared late"}\n'
+    )
+    desk.serve(logs_in=True, session__calendar="NSE", session__calendar_file="days.toml")
+
+    code = desk.ended(desk.start("--quiet"), within_s=15)
+
+    assert code == 0
+    assert desk.ledger().reason == "not_a_trading_day"
+
+
+def test_a_redirect_is_caught_on_this_machine_and_only_the_one_of_this_login(desk: Desk, monkeypatch, capsys):
+    desk.write(prices=FALLS, says={})
+    sandbox = desk.serve(logs_in=True)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+    done: list[int] = []
+    opened = threading.Event()
+    seen: list[str] = []
+
+    def browse(url: str) -> bool:
+        seen.append(url)
+        opened.set()
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    for name, value in desk.environ.items():
+        monkeypatch.setenv(name, value)
+    redirects: list[object] = []
+    from fsm_trader.cli import login as verb
+
+    class Kept(verb.Redirect):
+        def __init__(self, port: int) -> None:
+            super().__init__(port)
+            redirects.append(self)
+
+    monkeypatch.setattr(verb, "Redirect", Kept)
+    waiting = threading.Thread(
+        target=lambda: done.append(verb_main(["login", str(desk.session), "--listen", "0", "--open", "--json"]))
+    )
+    waiting.start()
+    assert opened.wait(20)
+    here = f"http://127.0.0.1:{redirects[0].port}/"
+    state = urllib.parse.parse_qs(urllib.parse.parse_qs(urllib.parse.urlsplit(seen[0]).query)["redirect_params"][0])
+    token = sandbox.request_token()
+
+    def get(**asked: str) -> int:
+        try:
+            with opener.open(f"{here}?{urllib.parse.urlencode(asked)}", timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    strange = [get(), get(request_token=token), get(request_token=token, state="another")]
+    ours = get(request_token=token, status="success", state=state["state"][0])
+    waiting.join(20)
+
+    out, err = capsys.readouterr()
+    assert strange == [404, 404, 404]
+    assert ours == 200
+    assert done == [0]
+    assert json.loads(out)["user"] == "SB0001"
+    assert API_SECRET not in out + err
+    assert token not in out + err
+    assert API_KEY in seen[0]
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_given):
+        return None
+
+
+def verb_main(words: list[str]) -> int:
+    from fsm_trader.cli.main import main
+
+    return main(words)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "words"),
+    [
+        ("", "no request token in what was given"),
+        ("https://127.0.0.1/?status=success", "no request token in what was given"),
+        ("nosuchtoken0001", "Kite does not take our token"),
+    ],
+)
+def test_what_is_no_login_ends_with_its_own_code_and_stores_nothing(desk: Desk, monkeypatch, capsys, pasted, words):
+    import io
+
+    desk.write(prices=FALLS, says={})
+    desk.serve(logs_in=True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{pasted}\n"))
+
+    code = desk.do(monkeypatch, "login")
+
+    out, err = capsys.readouterr()
+    assert code == 5
+    assert words in err
+    assert "Nothing was stored" in err
+    assert not pasted or pasted not in err
+    assert "http://127.0.0.1" in out
+    assert not (desk.folder / "var" / "kite_token.json").exists()
+
+
+def test_another_account_than_the_one_before_is_not_traded_on(desk: Desk, monkeypatch, capsys):
+    desk.write(prices=FALLS, says={})
+    sandbox = desk.serve(logs_in=True)
+    assert log_in(desk, monkeypatch, sandbox) == 0
+    file = desk.folder / "var" / "kite_token.json"
+    before = file.read_text().replace("SB0001", "ZZ0009")
+    file.write_text(before)
+
+    code = log_in(desk, monkeypatch, sandbox)
+
+    assert code == 5
+    assert "is of ZZ0009; expected the same account" in capsys.readouterr().err
+    assert file.read_text() == before

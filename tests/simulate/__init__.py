@@ -1,0 +1,1 @@
+"""Whole simulated days: thousands of seeds, the kill matrix, and the bugs they must find."""

@@ -1,0 +1,307 @@
+"""Kite as a broker: what it checks before sending, how its book grows, and what a market order may become."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from fsm_trader.broker.kite.broker import KiteBroker
+from fsm_trader.broker.kite.pricing import marketable_limit
+from fsm_trader.core.contracts import OptionContract, OptionKind
+from fsm_trader.core.money import Paise
+from fsm_trader.core.orders import OrderStatus, Side
+from fsm_trader.errors import LoginRequiredError, RefusedError, UnavailableError
+
+from .kite_wires import NINE, virtual_clock
+from .test_kite_shapes import REQUEST, order_row, trade_row
+
+CALL = OptionContract(
+    exchange="NFO",
+    tradingsymbol="NIFTY2662324400CE",
+    token=14531074,
+    name="NIFTY",
+    expiry=NINE.date() + timedelta(days=6),
+    strike_paise=Paise(2440000),
+    kind=OptionKind.CE,
+    lot_size=65,
+    tick_paise=5,
+    freeze_quantity=1800,
+)
+KEY = "NFO:NIFTY2662324400CE"
+QUOTE = {
+    "last_price": 100.0,
+    "last_trade_time": "2026-06-17 09:29:50",
+    "lower_circuit_limit": 10.0,
+    "upper_circuit_limit": 500.0,
+    "depth": {"buy": [{"price": 99.9, "quantity": 65}], "sell": [{"price": 100.1, "quantity": 65}]},
+}
+
+
+class Wire:
+    """Answers what it is told, and notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.said = []
+        self.order_rows, self.trade_rows = [], []
+        self.account = {"exchanges": ["NSE", "NFO"]}
+        self.quotes = {KEY: QUOTE}
+        self.standing_refusal = ""
+
+    def _or_raise(self, answer):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def profile(self):
+        return self._or_raise(self.account)
+
+    def orders(self):
+        self.said.append("orders")
+        return self._or_raise(self.order_rows)
+
+    def trades(self):
+        self.said.append("trades")
+        return self._or_raise(self.trade_rows)
+
+    def quote(self, keys):
+        self.said.append("quote")
+        return self._or_raise(self.quotes)
+
+    def place(self, form, *, is_exit):
+        self.said.append((form, is_exit))
+        return "1"
+
+
+@pytest.fixture
+def wire():
+    return Wire()
+
+
+def broker_over(wire, *, order_type="market", listed=CALL, clock=None):
+    return KiteBroker(
+        wire=wire,
+        clock=clock or virtual_clock(),
+        find_contract=lambda symbol: listed if listed and symbol == listed.tradingsymbol else None,
+        order_type=order_type,
+    )
+
+
+SELL = replace(REQUEST, side=Side.SELL)
+
+
+def test_a_buy_is_an_entry_and_a_sale_an_exit_to_the_budget(wire):
+    broker = broker_over(wire)
+
+    broker.place(REQUEST)
+    broker.place(SELL)
+
+    assert [(form["transaction_type"], is_exit) for form, is_exit in wire.said] == [("BUY", False), ("SELL", True)]
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        replace(REQUEST, quantity=64),
+        replace(REQUEST, quantity=0),
+        replace(REQUEST, quantity=28 * 65),
+        replace(REQUEST, market_protection=None),
+        replace(REQUEST, tag="FT-2606"),
+        replace(REQUEST, tag="A" * 21),
+        replace(REQUEST, product="CNC"),
+        replace(REQUEST, validity="TTL"),
+        replace(REQUEST, exchange="NSE"),
+        replace(REQUEST, token=1),
+        replace(REQUEST, tradingsymbol="NIFTY2662399999CE"),
+    ],
+)
+def test_an_entry_that_kite_would_refuse_is_not_sent(wire, unfit):
+    with pytest.raises(RefusedError) as refused:
+        broker_over(wire).place(unfit)
+
+    assert not refused.value.may_pass
+    assert wire.said == []
+
+
+def test_an_exit_is_not_held_up_by_a_dump_that_may_be_wrong(wire):
+    for_unlisted = broker_over(wire, listed=None)
+    for_other_terms = broker_over(wire, listed=replace(CALL, lot_size=50, freeze_quantity=50, token=9))
+
+    for broker in (for_unlisted, for_other_terms):
+        assert broker.place(SELL) == "1"
+
+
+def test_an_exit_that_is_no_order_at_all_is_not_sent(wire):
+    with pytest.raises(RefusedError):
+        broker_over(wire).place(replace(SELL, tag="A" * 21))
+    assert wire.said == []
+
+
+def test_orders_are_read_before_trades(wire):
+    broker_over(wire).book()
+
+    assert wire.said == ["orders", "trades"]
+
+
+def test_the_book_says_when_its_reading_began(wire):
+    clock = virtual_clock()
+    wire.orders = lambda: clock.sleep(3) or []
+
+    assert broker_over(wire, clock=clock).book().read_at == NINE
+
+
+ROWS = [
+    order_row(status="PUT ORDER REQ RECEIVED", filled_quantity=0),
+    order_row(status="OPEN", filled_quantity=0),
+    order_row(status="OPEN", filled_quantity=20),
+    order_row(status="COMPLETE", filled_quantity=65),
+    order_row(status="UPDATE", filled_quantity=20),
+    order_row(status="CANCELLED", filled_quantity=20),
+    order_row(status="SOMETHING NEW", filled_quantity=0),
+]
+TRADES = [trade_row(trade_id="1", quantity=20), trade_row(trade_id="2", quantity=45)]
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(st.sampled_from(ROWS), max_size=1), st.lists(st.sampled_from(TRADES), unique_by=str)),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_whatever_order_answers_come_in_nothing_seen_is_taken_back(reads):
+    wire = Wire()
+    broker = broker_over(wire)
+    books = []
+    for wire.order_rows, wire.trade_rows in reads:
+        books.append(broker.book())
+
+    for before, after in pairwise(books):
+        assert set(before.fills) <= set(after.fills)
+        later = {report.order_id: report for report in after.orders}
+        for report in before.orders:
+            assert later[report.order_id].filled_quantity >= report.filled_quantity
+            if report.status.is_terminal:
+                assert later[report.order_id].status is report.status
+
+
+def test_a_new_day_begins_with_an_empty_book(wire):
+    clock = virtual_clock()
+    broker = broker_over(wire, clock=clock)
+    wire.order_rows, wire.trade_rows = [order_row(status="COMPLETE", filled_quantity=65)], [trade_row()]
+    assert broker.book().orders[0].status is OrderStatus.COMPLETE
+
+    wire.order_rows, wire.trade_rows = [], []
+    clock.sleep(24 * 3600)
+
+    assert (broker.book().orders, broker.book().fills) == ((), ())
+
+
+def test_a_row_of_others_that_cannot_be_read_is_told_once(wire, caplog):
+    caplog.set_level(logging.WARNING)
+    wire.order_rows = [order_row(tag="someone", quantity="?")]
+    broker = broker_over(wire)
+
+    broker.book()
+    broker.book()
+
+    assert len([record for record in caplog.records if "left out" in record.message]) == 1
+
+
+@pytest.mark.parametrize("account", [LoginRequiredError("no"), UnavailableError("no"), {"exchanges": ["NSE"]}])
+def test_an_account_that_cannot_trade_options_fails_the_check(wire, account):
+    wire.account = account
+    with pytest.raises(UnavailableError):
+        broker_over(wire).check()
+
+
+def test_a_check_tells_of_a_refusal_that_meets_every_order(wire):
+    wire.standing_refusal = "register its IP"
+    with pytest.raises(UnavailableError, match="register its IP"):
+        broker_over(wire).check()
+    wire.standing_refusal = ""
+    broker_over(wire).check()
+
+
+def test_a_profile_without_exchanges_is_no_fault(wire):
+    wire.account = {}
+    broker_over(wire).check()
+
+
+def test_a_market_order_may_leave_as_the_limit_order_it_becomes(wire):
+    broker = broker_over(wire, order_type="limit")
+
+    broker.place(replace(REQUEST, market_protection=Decimal(2)))
+    broker.place(replace(SELL, market_protection=Decimal(2)))
+
+    forms = [each[0] for each in wire.said if each != "quote"]
+    assert [(form["order_type"], form["price"]) for form in forms] == [("LIMIT", "102.10"), ("LIMIT", "97.95")]
+
+
+def test_without_a_price_an_entry_is_refused_and_an_exit_leaves_as_a_market_order(wire):
+    wire.quotes = UnavailableError("no quote")
+    broker = broker_over(wire, order_type="limit")
+
+    with pytest.raises(RefusedError) as refused:
+        broker.place(REQUEST)
+    broker.place(SELL)
+
+    assert refused.value.may_pass
+    [form] = [each[0] for each in wire.said if each != "quote"]
+    assert (form["order_type"], form["market_protection"]) == ("MARKET", "-1")
+
+
+def limit_of(quote, request=REQUEST):
+    return marketable_limit(quote, replace(request, market_protection=Decimal(2)), tick_paise=5, now=NINE)
+
+
+def test_a_limit_goes_by_the_best_offer_then_by_a_young_last_price():
+    no_depth = QUOTE | {"depth": {"buy": [], "sell": [{"price": 0}]}}
+
+    assert limit_of(QUOTE) == 10210
+    assert limit_of(no_depth) == 10200
+    assert limit_of(no_depth, SELL) == 9800
+
+
+def test_a_limit_stays_inside_the_days_limits_and_on_the_tick():
+    assert limit_of(QUOTE | {"upper_circuit_limit": 101.03}) == 10100
+    assert limit_of(QUOTE | {"lower_circuit_limit": 99.01}, SELL) == 9905
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        None,
+        {},
+        {"last_price": 100.0},
+        {"last_price": 100.0, "last_trade_time": "2026-06-17 09:28:50"},
+        {"last_price": 0, "last_trade_time": "2026-06-17 09:29:59"},
+        {"last_price": "100", "last_trade_time": "2026-06-17 09:29:59"},
+        {"depth": {"sell": [None]}},
+        {"depth": {"sell": [{"price": float("nan")}]}},
+        {"depth": []},
+    ],
+    ids=str,
+)
+def test_a_quote_without_a_usable_price_gives_no_limit(quote):
+    with pytest.raises(UnavailableError):
+        limit_of(quote)
+
+
+@given(st.integers(5, 10**7), st.sampled_from([Decimal(-1), Decimal(1), Decimal("2.5"), Decimal(100)]))
+def test_a_limit_is_on_the_tick_and_marketable(offer, protection):
+    offer -= offer % 5
+    sides = {"buy": [{"price": offer / 100}], "sell": [{"price": offer / 100}]}
+    for request in (REQUEST, SELL):
+        limit = marketable_limit(
+            {"depth": sides}, replace(request, market_protection=protection), tick_paise=5, now=NINE
+        )
+        assert limit % 5 == 0
+        assert limit > 0
+        assert (limit >= offer) if request is REQUEST else (limit <= offer)
