@@ -96,7 +96,7 @@ def check_start(settings: Settings) -> None:
         ("$.log.file", settings.log.file),
         ("$.journal.url", file_of(settings.journal_url)),
         ("$.broker.paper.book", broker.paper.book if broker.kite is None else None),
-        ("", None if broker.kite is None else state_folder(settings) / "instruments" / "NFO"),
+        ("", None if broker.kite is None else dump_folder(settings) / "NFO"),
     ):
         why = None if path is None else why_not_writable(path)
         if why is not None:
@@ -173,6 +173,12 @@ def state_folder(settings: Settings) -> Path:
     return (file_of(settings.journal_url) or settings.log.file).parent
 
 
+def dump_folder(settings: Settings) -> Path:
+    """Return where a live session keeps instrument dumps; a sandbox's small ones apart from Kite's."""
+    kite = settings.broker.kite
+    return state_folder(settings) / ("instruments" if kite is None or _is_real(kite) else "instruments-sandbox")
+
+
 def live_day(settings: Settings) -> date | None:
     """Return today by the machine's clock where a session goes by that, None where a sandbox tells the day."""
     kite = settings.broker.kite
@@ -242,6 +248,9 @@ def _kite_faults(settings: Settings, kite: KiteSettings) -> list[Fault]:
         faults += [Fault(source, "$.market.stream_root", fault.message) for fault in error.faults]
     if importlib.util.find_spec("kiteconnect") is None:
         faults.append(Fault(source, "$.broker.kind", "kiteconnect is not installed; expected the version pinned here"))
+    if settings.market.feed == "stream" and _is_real(kite) is not _is_real_at(stream_root):
+        message = f"was {stream_root}, and orders go to {kite.root}; expected both here or both at Kite"
+        faults.append(Fault(source, "$.market.stream_root", message))
     if not _is_real(kite):
         return faults
     if settings.session.calendar != "NSE":
@@ -254,9 +263,13 @@ def _kite_faults(settings: Settings, kite: KiteSettings) -> list[Fault]:
 
 def _is_real(kite: KiteSettings) -> bool:
     """Tell whether orders go to another machine, which is never a sandbox."""
+    return _is_real_at(kite.root)
+
+
+def _is_real_at(root: str | None) -> bool:
     from fsm_trader.kite.root import is_here  # noqa: PLC0415 - only where Kite is spoken
 
-    return kite.root is None or not is_here(urlsplit(kite.root).hostname or "")
+    return root is None or not is_here(urlsplit(root).hostname or "")
 
 
 def _window_faults(settings: Settings) -> list[Fault]:

@@ -8,43 +8,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 import msgspec
 
-from fsm_trader.app.files import calendar_of, day_plan, refuse_other_broker, refuse_unknown_day, state_folder
 from fsm_trader.app.options_of_day import KnownContracts, OptionsOfDay
-from fsm_trader.app.sandbox_time import Follower, SandboxTime, find_sandbox
+from fsm_trader.app.sandbox_time import Follower
 from fsm_trader.broker.kite.broker import KiteBroker
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.day import DayPlan
 from fsm_trader.core.events import Event, Noticed, OrdersMoved, PriceRead, TokenChanged
-from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.settings import KiteSettings, Settings
-from fsm_trader.engine.session import FINAL
 from fsm_trader.engine.work import Inbox, LaneJob, ThreadWorker
-from fsm_trader.errors import SetupError
-from fsm_trader.journal.look_up import DaySoFar
-from fsm_trader.kite.budgets import Budgets
 from fsm_trader.kite.standing import NoTokenError
 from fsm_trader.kite.stream import TickStream
-from fsm_trader.kite.tokens import FixedToken, TokenFile, Tokens
+from fsm_trader.kite.tokens import Tokens
 from fsm_trader.kite.wire import KiteWire
-from fsm_trader.market.kite.dump import DumpLimits
 from fsm_trader.market.kite.feed import KiteFeed
 from fsm_trader.market.kite.instruments import InstrumentStore
 from fsm_trader.market.kite.live import LiveTicks
-from fsm_trader.ops.clock import SystemClock, real_s
+from fsm_trader.ops.clock import real_s
 
 _LOG = logging.getLogger(__name__)
 _LOOK_FOR_TOKEN_S = 0.5
 # A stream that comes and goes is told of so often; what it does in between is in the log.
 _TOLD_AGAIN_AFTER = timedelta(minutes=5)
-
-History = Callable[[date], DaySoFar]
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,119 +213,6 @@ class LiveWorld:
         return [TokenChanged()]
 
 
-def open_live_world(settings: Settings, ledger: Ledger, history: History) -> LiveWorld:
-    """Open today's world.
-
-    Args:
-        settings: what was asked for.
-        ledger: the present, as the journal tells it.
-        history: tells what the journal has of a trading day.
-
-    Raises:
-        SetupError: today cannot be traded by the calendar, or a sandbox that is asked for does not answer.
-    """
-    kite = settings.broker.kite
-    if kite is None:
-        raise SetupError.at(str(settings.source), "is missing; expected it with kind kite", "$.broker.kite")
-    with ExitStack() as stack:
-        zone = ZoneInfo(settings.session.timezone)
-        first = find_sandbox(kite.root)
-        refuse_other_broker(settings, ledger, kind_of(first is not None))
-        follower, clock = _time(kite, first, ledger, zone, stack)
-        day = clock.now().date()
-        refuse_unknown_day(settings, day)
-        tokens = _tokens(settings, kite, clock)
-        sent = ledger.orders_today if ledger.session.startswith(day.isoformat()) else 0
-        wire = KiteWire(
-            root=kite.root,
-            api_key=kite.api_key.reveal(),
-            token=tokens.worth_trying,
-            timeout=kite.timeout,
-            clock=clock,
-            budgets=Budgets(clock, orders_today=sent),
-        )
-        stack.callback(wire.close)
-        store = InstrumentStore(
-            wire,
-            folder=state_folder(settings) / "instruments",
-            clock_now=clock.now,
-            zone=zone,
-            limits=DumpLimits(lot_size=settings.market.lot_size),
-        )
-        live = LiveTicks(clock, zone) if settings.market.feed == "stream" else None
-        feed = KiteFeed(
-            wire,
-            store=store,
-            underlying=settings.market.underlying,
-            calendar=calendar_of(settings),
-            zone=zone,
-            live=live,
-        )
-        stack.callback(feed.close)
-        known = KnownContracts({})
-        # What is held is looked after before, and without, the day's dump.
-        held = tuple(trade.contract for trade in ledger.open_trades)
-        known.add(held)
-        feed.know(*held)
-        parts = Parts(
-            settings=settings,
-            kite=kite,
-            session=_session_id(ledger, day, history, is_again=first is not None and _is_played(ledger, first.now)),
-            plan=day_plan(settings, day),
-            clock=clock,
-            follower=follower,
-            tokens=tokens,
-            wire=wire,
-            feed=feed,
-            live=live,
-            store=store,
-            broker=KiteBroker(wire=wire, clock=clock, find_contract=known.find, order_type=kite.order_type),
-            known=known,
-        )
-        return LiveWorld(parts, stack.pop_all().close)
-
-
 def kind_of(is_sandbox: bool) -> str:  # noqa: FBT001 - the name of the function says what it is
     """Return where orders go, as the journal has it."""
     return "sandbox" if is_sandbox else "kite"
-
-
-def _time(
-    kite: KiteSettings, first: SandboxTime | None, ledger: Ledger, zone: ZoneInfo, stack: ExitStack
-) -> tuple[Follower | None, Clock]:
-    if first is None or kite.root is None:
-        clock = SystemClock(zone)
-        stack.callback(clock.close)
-        return None, clock
-    # A sandbox's day that was played to its end may be played again; in any other case time does not go back.
-    not_before = None if _is_played(ledger, first.now) else ledger.at
-    if not_before is not None and not_before > first.now:
-        _LOG.warning(
-            "the sandbox stands at %s, earlier than the journal's last row: nothing is done until it has come to %s",
-            f"{first.now.astimezone(zone):%H:%M:%S}",
-            f"{not_before.astimezone(zone):%H:%M:%S}",
-        )
-    follower = Follower(kite.root, first, zone=zone, not_before=not_before)
-    stack.callback(follower.close)
-    return follower, follower.clock
-
-
-def _is_played(ledger: Ledger, now: datetime) -> bool:
-    """Tell whether the journal's newest session is over and lies ahead of *now*: the day is begun anew."""
-    return ledger.state == FINAL and not ledger.open_trades and ledger.at is not None and now < ledger.at
-
-
-def _session_id(ledger: Ledger, day: date, history: History, *, is_again: bool) -> str:
-    name = day.isoformat()
-    if ledger.session.startswith(name) and not is_again:
-        return ledger.session
-    before = history(day).sessions
-    return f"{name}.{before + 1}" if before else name
-
-
-def _tokens(settings: Settings, kite: KiteSettings, clock: Clock) -> Tokens:
-    if kite.access_token is not None:
-        return FixedToken(kite.access_token.reveal())
-    path = kite.token_file or state_folder(settings) / "kite_token.json"
-    how = f"python -m fsm_trader login {settings.source.name}"
-    return TokenFile(path, api_key=kite.api_key.reveal(), clock=clock, how=how)

@@ -17,7 +17,7 @@ from fsm_trader.kite.budgets import Budgets
 from fsm_trader.kite.login import exchange, login_url
 from fsm_trader.kite.root import check_root
 from fsm_trader.kite.standing import NoTokenError
-from fsm_trader.kite.tokens import StoredToken, read_token, store_token
+from fsm_trader.kite.tokens import StoredToken, app_of, read_token, store_token
 from fsm_trader.kite.wire import KiteWire
 from fsm_trader.ops.clock import SystemClock
 
@@ -74,6 +74,7 @@ class Login:
             LoginRequiredError: Kite did not take it, or another account has logged in than before; nothing was stored.
             SetupError: the file cannot be written.
         """
+        self._refuse_other_app()
         key, secret = self._kite.api_key.reveal(), self._secret.reveal()
         with _wire(self._settings, self._kite, lambda: "") as wire:
             stored = exchange(wire, request_token, api_key=key, api_secret=secret)
@@ -87,17 +88,37 @@ class Login:
             doubt=self._doubt(stored),
         )
 
+    def _before(self) -> StoredToken | None:
+        try:
+            return read_token(self._file)
+        except NoTokenError:
+            return None
+
+    def _refuse_other_app(self) -> None:
+        """Refuse to write over a token of today that somebody else trades with; nothing is exchanged yet."""
+        before = self._before()
+        if before is None or before.app == app_of(self._kite.api_key.reveal()) or not before.is_alive(self._now()):
+            return
+        raise LoginRequiredError(
+            f"login: {self._file} holds today's token of another app; expected a file of its own for each: name one in "
+            "broker.kite.token_file. Nothing was stored."
+        )
+
     def _refuse_other_user(self, stored: StoredToken) -> None:
         """Refuse a login of another account: the trader would go on on it with the positions of the first one."""
-        try:
-            before = read_token(self._file)
-        except NoTokenError:
+        before = self._before()
+        if before is None or before.app != stored.app or before.user == stored.user:
             return
-        if before.app == stored.app and before.user != stored.user:
-            raise LoginRequiredError(
-                f"login: {stored.user} has logged in, and {self._file} is of {before.user}; expected the same account. "
-                "Remove the file first if the other one is meant. Nothing was stored."
-            )
+        raise LoginRequiredError(
+            f"login: {stored.user} has logged in, and {self._file} is of {before.user}; expected the same account. "
+            "Remove the file first if the other one is meant. Nothing was stored."
+        )
+
+    def _now(self) -> datetime:
+        clock = SystemClock(ZoneInfo(self._settings.session.timezone))
+        now = clock.now()
+        clock.close()
+        return now
 
     def _doubt(self, stored: StoredToken) -> str:
         with _wire(self._settings, self._kite, lambda: stored.token) as wire:

@@ -146,7 +146,7 @@ def run(
 def _open_outside(settings: Settings, ledger: Ledger, journal: JournalStore | None, stack: ExitStack) -> Outside:
     history = _nothing_so_far if journal is None else journal.day_so_far
     if settings.broker.kind == "kite":
-        from fsm_trader.app.live import open_live_world  # noqa: PLC0415 - a paper session needs none of it
+        from fsm_trader.app.open_live import open_live_world  # noqa: PLC0415 - a paper session needs none of it
 
         live = open_live_world(settings, ledger, history)
         stack.callback(live.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,18 @@ _WIDEST = 150
 
 def call(options: argparse.Namespace) -> int:
     """Play the drill; exit code 6 when an invariant did not hold on any day."""
+    # What the engine would log of thousands of days is in their journals, and a failed one is printed again.
+    logging.disable(logging.CRITICAL)
+    try:
+        return _play(options)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _play(options: argparse.Namespace) -> int:
     drill = Drill(settings_of(options.file))
+    if options.no_matrix and not options.seeds and options.seed is None and options.case is None:
+        raise SetupError.at("--seeds", "was 0 beside --no-matrix; expected a day to play")
     if options.seed is not None:
         return _one(drill.scenario(options.seed), drill, options)
     if options.case is not None:
@@ -54,6 +66,10 @@ def call(options: argparse.Namespace) -> int:
 
 def _one(scenario: Scenario, drill: Drill, options: argparse.Namespace) -> int:
     outcome = drill.play(scenario)
+    if options.case is not None and outcome.killed < len(scenario.kills):
+        raise SetupError.at(
+            "--case", f"ends {len(scenario.kills)} processes; this day has the boundaries for {outcome.killed}"
+        )
     if options.json:
         print(json.dumps({"ok": not outcome.breaches, "breaches": outcome.breaches, "rows": len(outcome.entries)}))
     else:

@@ -80,7 +80,10 @@ def _export(settings: Settings, options: argparse.Namespace) -> int:
             with draft.open("w", encoding="utf-8") as file:
                 count = _write(reader.rows(), file)
             draft.replace(options.out)
-        except OSError as error:
+        except BaseException as error:
+            draft.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
             raise SetupError.at(str(options.out), f"cannot be written: {error.strerror}; expected a file") from error
     print(f"{count} rows: {options.out}")
     return 0
@@ -96,6 +99,10 @@ def _refuse_own_files(settings: Settings, options: argparse.Namespace) -> None:
             raise SetupError.at(
                 str(options.out), "is a file this session lives on; expected another name for the export"
             )
+    if options.out.is_symlink() or (options.out.exists() and not options.out.is_file()):
+        raise SetupError.at(str(options.out), "is no plain file; expected a name for a new one, or a file to replace")
+    if out.suffix in (".yaml", ".yml", ".py"):
+        raise SetupError.at(str(options.out), "is named like a file that people write; expected another name")
 
 
 def _write(rows: Iterator[Row], out: TextIO) -> int:

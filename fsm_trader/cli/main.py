@@ -227,8 +227,9 @@ def _drill(verbs: Verbs[argparse.ArgumentParser]) -> None:
     verb.add_argument("--first-seed", type=_count, default=0, metavar="N", help="seed of the first of them (0)")
     verb.add_argument("--no-matrix", action="store_true", help="only seeded days, not the kill matrix")
     verb.add_argument("--double", action="store_true", help="kill each process that follows, too; takes an hour")
-    verb.add_argument("--seed", type=_count, metavar="N", help="play the day of one seed and print its journal")
-    verb.add_argument("--case", metavar="TEXT", help="play one case of the matrix, as a failure names it")
+    one = verb.add_mutually_exclusive_group()
+    one.add_argument("--seed", type=_count, metavar="N", help="play the day of one seed and print its journal")
+    one.add_argument("--case", metavar="TEXT", help="play one case of the matrix, as a failure names it")
 
 
 def _sandbox(verbs: Verbs[argparse.ArgumentParser]) -> None:

@@ -32,6 +32,8 @@ def call(options: argparse.Namespace) -> int:
     if options.out is None:
         print(text, end="")
         return 0
+    if options.out.suffix != ".service":
+        raise SetupError.at(str(options.out), "is not named as a unit; expected a name that ends in .service")
     try:
         options.out.write_text(text, encoding="utf-8")
     except OSError as error:

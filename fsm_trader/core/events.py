@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -70,10 +71,11 @@ class CancelDone(msgspec.Struct, frozen=True):
 
 
 class HealthRead(msgspec.Struct, frozen=True):
-    """What a health check found."""
+    """What a health check found; *asked_at* is when it began to ask, None where nobody asked."""
 
     faults: tuple[str, ...] = ()
     login_required: bool = False
+    asked_at: datetime | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):

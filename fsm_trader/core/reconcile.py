@@ -36,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         trade_id: the trade it concerns, None for foreign positions and unknown orders.
         quantity: units concerned: believed, sold outside, too many, short, foreign, or filled.
-        order_id: the order, for rules about orders.
+        order_id: the order, for rules about orders; *tradingsymbol* the contract, for foreign positions.
         text: the finding in words.
     """
 
@@ -45,6 +45,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     text: str
     order_id: str | None = None
+    tradingsymbol: str = ""
 
 
 def compare_positions(trades: Iterable[Trade], positions: Iterable[NetPosition]) -> tuple[Finding, ...]:
@@ -68,7 +69,9 @@ def compare_positions(trades: Iterable[Trade], positions: Iterable[NetPosition])
     for key, quantity in net.items():
         if quantity and key not in by_key:
             text = f"{quantity} {key[1]} ({key[2]}) are held and no open trade of ours holds them: left alone"
-            found.append(Finding(rule=Rule.FOREIGN_POSITION, trade_id=None, quantity=quantity, text=text))
+            found.append(
+                Finding(rule=Rule.FOREIGN_POSITION, trade_id=None, quantity=quantity, text=text, tradingsymbol=key[1])
+            )
     return tuple(found)
 
 

@@ -26,7 +26,8 @@ from fsm_trader.core.events import (
     SendAnswered,
     StandingRead,
 )
-from fsm_trader.core.orders import OrderBook, OrderRequest, Side
+from fsm_trader.core.orders import OrderBook, OrderReport, OrderRequest, Side
+from fsm_trader.core.tags import read_tag
 from fsm_trader.engine.retry import Retries
 from fsm_trader.engine.work import Job, Lane, LaneJob
 from fsm_trader.errors import LoginRequiredError, OutcomeUnknownError, RefusedError, UnavailableError
@@ -161,13 +162,14 @@ class Effects:
         def job() -> Event:
             faults: list[str] = []
             login_required = False
+            asked_at = self._clock.now()
             for what, check in checks:
                 try:
                     self._retries.call(policy, check, key=what)
                 except UnavailableError as error:
                     faults.append(f"{what}: {error}")
                     login_required = login_required or isinstance(error, LoginRequiredError)
-            return HealthRead(tuple(faults), login_required)
+            return HealthRead(tuple(faults), login_required, asked_at)
 
         return LaneJob("book", _telling(job, lambda why: HealthRead((why,))))
 
@@ -175,18 +177,26 @@ class Effects:
         """Say why a sale would sell more than is held; empty when it would not, or when nobody can say.
 
         A broker that takes orders and cannot tell positions must not keep a position from being left: they are asked
-        for once, whatever the policy of other readings says.
+        for once, whatever the policy of other readings says. Orders of ours that still sell count as sold: rows of
+        this journal may be gone, and theirs with them.
         """
         try:
+            book = self._broker.book()
             positions = self._broker.positions()
         except UnavailableError as error:
             _LOG.warning("positions cannot be read before %s: %s; it is sent all the same", request.tag, error)
             return ""
+        if any(row.tag == request.tag for row in book.orders):
+            return f"the broker has an order {request.tag} already; nothing was sent, and that one is followed (I2)"
         key = (request.exchange, request.tradingsymbol, request.product)
         net = sum(each.quantity for each in positions if (each.exchange, each.tradingsymbol, each.product) == key)
-        if net >= request.quantity:
+        free = net - sum(_unsold(row) for row in book.orders if (row.exchange, row.tradingsymbol, row.product) == key)
+        if free >= request.quantity:
             return ""
-        return f"the broker holds {net} {request.tradingsymbol}, less than {request.quantity}; nothing was sent (I3)"
+        return (
+            f"the broker holds {net} {request.tradingsymbol}, {net - free} of them on sale by us, less than "
+            f"{request.quantity}; nothing was sent (I3)"
+        )
 
     def _book(self) -> OrderBook:
         return self._asked("read_book", self._broker.book, key="book")
@@ -204,6 +214,12 @@ class Effects:
 
         lane: Lane = "book" if reading in _OF_ACCOUNT else "market"
         return LaneJob(lane, _telling(job, lambda why: ReadFailed(reading, why, token)))
+
+
+def _unsold(row: OrderReport) -> int:
+    """Return how many units an order of ours may still sell."""
+    is_ours = read_tag(row.tag) is not None
+    return row.quantity - row.filled_quantity if is_ours and row.side is Side.SELL and not row.status.is_terminal else 0
 
 
 def _telling(job: Job, failed: Callable[[str], Event]) -> Job:

@@ -7,6 +7,7 @@ program used our tag. It is taken over as it is; nothing about it is guessed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.ledger import FINAL_TRADE_STATES, TRADE_INITIAL
@@ -56,23 +57,21 @@ class AdoptionDesk:
                 continue
             if row.side is Side.BUY:
                 exits = [each for each in rows if each.side is Side.SELL and _number(each.tag) == _number(row.tag)]
-                self._adopt(row, None, book, exits=exits)
+                self._floor.guard(partial(self._adopt, row, None, book, exits=exits), of=row.order_id)
             else:
-                self._attach(row, book)
+                self._floor.guard(partial(self._attach, row, book), of=row.order_id)
         return found
 
     def _known(self) -> set[str]:
         return {order.tag for trade in self._floor.ledger.trades.values() for order in trade.orders}
 
     def _late(self, trade: Trade, order: TradeOrder, book: OrderBook) -> Finding | None:
-        if order.report is not None or self._is_adopted(order.tag):
+        report = next((row for row in book.orders if row.tag == order.tag and self._is_news(row, order)), None)
+        if report is None or self._is_followed(report.order_id, besides=trade):
             return None
-        report = next((row for row in book.orders if row.tag == order.tag), None)
-        if report is None:
-            return None
-        self._adopt(report, trade, book)
+        self._floor.guard(partial(self._adopt, report, trade, book), of=trade.trade_id)
         text = (
-            f"order {report.order_id} of {trade.trade_id}, given up as {order.answer}, is in the book: "
+            f"order {report.order_id} of {trade.trade_id}, which is over, is in the book: "
             f"{report.status}, {report.filled_quantity} of {report.quantity} filled"
         )
         return Finding(
@@ -83,9 +82,17 @@ class AdoptionDesk:
             order_id=report.order_id,
         )
 
-    def _is_adopted(self, tag: str) -> bool:
+    @staticmethod
+    def _is_news(row: OrderReport, order: TradeOrder) -> bool:
+        """Tell whether a row tells a trade that is over of an order, or of fills, that it did not know."""
+        known = order.report
+        if known is None or row.order_id != known.order_id:
+            return not row.status.is_terminal or row.filled_quantity > 0
+        return row.filled_quantity > 0 and order.filled == 0
+
+    def _is_followed(self, order_id: str, *, besides: Trade) -> bool:
         return any(
-            trade.is_adopted and any(order.tag == tag for order in trade.orders)
+            trade.trade_id != besides.trade_id and any(order.order_id == order_id for order in trade.orders)
             for trade in self._floor.ledger.trades.values()
         )
 

@@ -88,7 +88,8 @@ class CandleDesk:
             self._floor.commit(*rows)
         for trade in self._floor.ledger.open_trades:
             if any(said.settings.name == trade.strategy and said.signal is Signal.EXIT for said in says):
-                self._trades.step(self._floor.ledger.trades[trade.trade_id], "check")
+                step = partial(self._trades.step, self._floor.ledger.trades[trade.trade_id], "check")
+                self._floor.guard(step, of=trade.trade_id)
         for said in fresh:
             if said.signal is Signal.BUY and said.candle.end == new[-1].end:
                 self._entries.consider(said, now)

@@ -16,7 +16,7 @@ from fsm_trader.core.trades import open_trade
 from fsm_trader.engine.floor import Floor
 from fsm_trader.engine.signals import Said
 from fsm_trader.engine.trades import TradeDesk
-from fsm_trader.market.selection import SelectionError, select_option
+from fsm_trader.market.selection import SelectionError, Shelf
 
 # A price is asked for right before the order. One that takes longer than this is of no use: the signal has moved on.
 PRICE_WITHIN = timedelta(seconds=20)
@@ -43,11 +43,13 @@ class EntryDesk:
         self._floor = floor
         self._trades = trades
         self._contracts = contracts
+        self._shelf = Shelf(contracts, floor.plan.day)
         self._waiting: dict[int, list[_Wish]] = {}
 
     def know(self, contracts: Sequence[OptionContract]) -> None:
         """Take the options that may be bought from now on."""
         self._contracts = contracts
+        self._shelf = Shelf(contracts, self._floor.plan.day)
 
     def consider(self, said: Said, now: datetime) -> None:
         """Ask for the option's price on a BUY, or journal every reason against it."""
@@ -114,9 +116,7 @@ class EntryDesk:
         if not self._contracts:
             return None, ("option selection: today's options are not known yet",)
         try:
-            contract = select_option(
-                self._contracts, said.settings.option, spot_paise=said.candle.close, day=self._floor.plan.day
-            )
+            contract = self._shelf.select(said.settings.option, spot_paise=said.candle.close)
         except SelectionError as error:
             return None, (str(error),)
         quantity = said.settings.lots * contract.lot_size

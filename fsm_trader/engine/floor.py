@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from fsm_trader.core.clock import Clock
@@ -85,6 +87,8 @@ class Floor:
         self.highest_seen = 0
         self.unreconciled = "the broker was not asked yet"
         self._untold: list[str] = []
+        self._late: list[Sequence[Entry]] = []
+        self._tells_later = False
         self._stumbles = 0
         self._faults_said: set[str] = set()
 
@@ -97,9 +101,35 @@ class Floor:
         entries = self._journal.append(self.clock.now(), self.session, records)
         for entry in entries:
             self.ledger.apply(entry)
-        self._tell(lambda observer: observer.committed(entries, self.ledger))
+        self._late.append(entries)
+        if not self._tells_later:
+            self.tell()
         while self._untold:
             self.commit(AlarmRaised(self._untold.pop(0)))
+
+    @contextmanager
+    def telling_later(self) -> Iterator[None]:
+        """Tell the observers by ``tell`` alone, until the block ends: an order does not wait for a line in a log.
+
+        On a virtual clock nothing waits for anything, and they are told with each commit.
+        """
+        self._tells_later = not self.clock.is_virtual
+        try:
+            yield
+        finally:
+            self._tells_later = False
+            self.tell()
+
+    @property
+    def has_untold(self) -> bool:
+        """True when something was committed that the observers were not told of."""
+        return bool(self._late)
+
+    def tell(self) -> None:
+        """Tell the observers what was committed since the last call; the ledger may be ahead of it."""
+        late, self._late = self._late, []
+        for entries in late:
+            self._tell(partial(_committed, entries=entries, ledger=self.ledger))
 
     def next_trade_number(self) -> int:
         """Return the number of the next trade: no tag is used twice, not one of an order this journal never saw."""
@@ -182,3 +212,7 @@ class Floor:
                 "The trade that runs under it needs a person."
             )
         return machine
+
+
+def _committed(observer: Observer, *, entries: Sequence[Entry], ledger: Ledger) -> None:
+    observer.committed(entries, ledger)

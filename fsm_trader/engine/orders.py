@@ -74,7 +74,8 @@ class OrderDesk:
             return
         message = f"not in {reads} complete reads of the book, the last {read_at - order.intended_at} after it was sent"
         row = OrderAnswered(trade_id, order.tag, "absent", None, message, order.sends)
-        self._trades.step(self._floor.ledger.trades[trade_id], f"{order.role}_absent", news=(row,))
+        step = partial(self._trades.step, self._floor.ledger.trades[trade_id], f"{order.role}_absent", news=(row,))
+        self._floor.guard(step, of=trade_id)
 
     def _last_sent(self, order: TradeOrder) -> datetime:
         """Return the latest moment a request about an order can have left.

@@ -110,7 +110,9 @@ class ReconcileDesk:
         self._tell(findings)
         sold = [found for found in findings if found.rule is Rule.SOLD_OUTSIDE]
         still_open = [found for found in sold if self._sold(found, event.book)]
+        # A trade with an open order was not judged: what is suspected of it stands.
         named = {found.trade_id for found in sold}
+        named |= {trade.trade_id for trade in self._floor.ledger.open_trades if trade.has_open_order}
         self._suspected = {key: known for key, known in self._suspected.items() if key in named}
         self._trades.doubted = frozenset(self._suspected)
         self._floor.unreconciled = self._why_not_sure(event.book.read_at)
@@ -137,8 +139,19 @@ class ReconcileDesk:
             self._floor.commit(Reconciled(tuple(Found(found.rule, found.text) for found in findings)))
         elif new:
             self._floor.commit(Reconciled(tuple(Found(found.rule, found.text) for found in new)))
+        for found in new:
+            if self._needs_a_person(found):
+                self._floor.commit(AlarmRaised(f"{found.text}. It needs a person."))
         self._has_asked = True
         self._said |= {found.text for found in new}
+
+    def _needs_a_person(self, found: Finding) -> bool:
+        """Tell whether a position that is left alone may be one of ours: short, or of a trade that was written off."""
+        if found.rule is Rule.SHORT_OUTSIDE:
+            return True
+        suspects = [trade for trade in self._floor.ledger.trades.values() if trade.sold_outside or found.quantity < 0]
+        symbols = {trade.contract.tradingsymbol for trade in suspects}
+        return found.rule is Rule.FOREIGN_POSITION and found.tradingsymbol in symbols
 
     def _sold(self, found: Finding, book: OrderBook) -> bool:
         """Believe a missing position once that is sure; return whether it has to be looked at again soon.
@@ -160,7 +173,7 @@ class ReconcileDesk:
         del self._suspected[found.trade_id]
         row = SoldOutside(found.trade_id, found.quantity, value, found.text)
         alarm = AlarmRaised(f"{found.text}. It is not sold again.", found.trade_id)
-        self._trades.step(trade, "position_gone", news=(row, alarm))
+        floor.guard(partial(self._trades.step, trade, "position_gone", news=(row, alarm)), of=trade.trade_id)
         return False
 
 
@@ -196,7 +209,8 @@ def _foreign_value(trade: Trade, quantity: int, book: OrderBook) -> int | None:
         and row.order_id not in own
         and read_tag(row.tag) is None
     }
-    fills = [fill for fill in book.fills if fill.order_id in sales and fill.at >= trade.opened_at]
+    since = trade.filled_at or trade.opened_at
+    fills = [fill for fill in book.fills if fill.order_id in sales and fill.at >= since]
     if sum(fill.quantity for fill in fills) != quantity:
         return None
     return sum(fill.quantity * fill.price_paise for fill in fills)

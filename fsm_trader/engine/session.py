@@ -29,6 +29,7 @@ class SessionDesk:
         self._health: HealthRead | None = None
         self._due: Deadline | None = None
         self._checking_since: datetime | None = None
+        self._lost_at: datetime | None = None
         self._last_facts: SessionFacts | None = None
 
     @property
@@ -63,6 +64,7 @@ class SessionDesk:
         """Fire what is due, then ask the machine whether the facts lead on."""
         if self._checking_since is not None and now - self._checking_since >= LOST_AFTER:
             # An answer this old would say nothing of now, and an old "healthy" must not stand for ever.
+            self._lost_at = now
             self.health_read(HealthRead((f"no answer to a health check for {LOST_AFTER}",)))
         if self._due is not None and now >= self._due.at:
             trigger = self._due.trigger
@@ -86,7 +88,10 @@ class SessionDesk:
 
     def health_read(self, event: HealthRead) -> None:
         """Take the answer of a health check; it is journaled when it says something new."""
+        if event.asked_at is not None and self._lost_at is not None and event.asked_at <= self._lost_at - LOST_AFTER:
+            return  # The answer to a check that was given up as lost: it says nothing of now.
         self._checking_since = None
+        event = HealthRead(event.faults, event.login_required)
         changed = self._health is None or self._health != event
         self._health = event
         self._floor.logged_out = event.login_required

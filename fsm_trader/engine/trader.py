@@ -224,6 +224,9 @@ class Trader:
         if squared_off:
             self._check_all()
         self._give_up_after_close(now)
+        if self._looked and self.session.state in WATCHING:
+            # A candle that the stream has completed is taken in this turn, not in the next one.
+            self._want(ReadingKey("candles", self.floor.settings.market.underlying.token), self._next_candle(now))
         for key in self._polls.take_due(now):
             self.floor.worker.submit(self._job(key))
 

@@ -285,8 +285,8 @@ class TradeDesk:
         )
         checked = _policy(action, policy)
         effort.note(OrderIntended(trade.trade_id, role, attempt, request, checked.name))
-        # The first exit of a trade this process has followed from its entry goes out at once; later ones look first.
-        is_followed = trade.opened_at >= self._began and trade.session == self._floor.session
+        # The first exit of a trade this process has followed from its entry goes out at once; others look first.
+        is_followed = trade.opened_at >= self._began and trade.session == self._floor.session and not trade.is_adopted
         is_sure = attempt == 1 and is_followed and trade.trade_id not in self.doubted
         look_first = role is Role.EXIT and not is_sure
         effort.jobs.append(self._floor.effects.send(trade.trade_id, request, checked, look_first=look_first))

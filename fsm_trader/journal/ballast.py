@@ -32,7 +32,7 @@ class Ballast:
         try:
             if self._path.is_file() and self._path.stat().st_size >= self._size:
                 return ""
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 _fill(file, self._size)
                 os.fsync(file)

@@ -194,21 +194,44 @@ class _Adapter(HTTPAdapter):
         conn.cert_reqs, conn.ca_certs = "CERT_REQUIRED", None
 
 
+class _Whole(HTTPConnection):
+    """Sends a request in one piece: head and body apart are two system calls, and two packets on the wire."""
+
+    _parts: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        self._parts = []
+        try:
+            super().request(*args, **kwargs)
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        self.send(whole)
+
+    def send(self, data: Any) -> None:
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(data)
+
+
 def _pools_on(line: Line) -> dict[str, type[HTTPConnectionPool]]:
-    class Plain(HTTPConnection):
+    class Plain(_Whole):
         def _new_conn(self) -> socket.socket:
             return _held_by(line, super()._new_conn())
 
         def send(self, data: Any) -> None:
-            _before_first_byte(line, self)
+            if self._parts is None:
+                _before_first_byte(line, self)
             super().send(data)
 
-    class Secure(HTTPSConnection):
+    class Secure(_Whole, HTTPSConnection):
         def _new_conn(self) -> socket.socket:
             return _held_by(line, super()._new_conn())
 
         def send(self, data: Any) -> None:
-            _before_first_byte(line, self)
+            if self._parts is None:
+                _before_first_byte(line, self)
             super().send(data)
 
     class PlainPool(HTTPConnectionPool):

@@ -54,6 +54,9 @@ _CONFIGURED: tuple[tuple[str, str], ...] = (
     ("strategy_exit", "a strategy's EXIT is not heard"),
 )
 
+# What the broker may show and nobody here did: a way must lead on from it.
+_BROKER_NEWS = {"IDLE": ("adopt",), "ACTIVE": ("position_gone",), "PENDING_EXIT": ("position_gone",)}
+
 
 def check_new(spec: MachineSpec, places: Places = _NOWHERE) -> list[Fault]:
     """Return why a new definition that ``check`` has no fault to find with may not run all the same."""
@@ -64,7 +67,24 @@ def check_new(spec: MachineSpec, places: Places = _NOWHERE) -> list[Fault]:
     if spec.kind == "trade":
         _check_pending(spec, found)
         _check_entry_ends(spec, moves, found)
+        _check_broker_news(spec, moves, found)
     return found.faults
+
+
+def _check_broker_news(spec: MachineSpec, moves: tuple[Move, ...], found: Findings) -> None:
+    """Refuse a trade machine that has no answer to what the broker shows and nobody here did (I4, I11)."""
+    finals = {state.name for state in spec.states if state.final}
+    for state in spec.states:
+        for trigger in _BROKER_NEWS.get(state.name, ()):
+            ways = [move for move in moves if (move.source, move.trigger) == (state.name, trigger)]
+            if trigger == "position_gone":
+                ways = [move for move in ways if move.dest in finals]
+            if not any(move.dest != move.source for move in ways):
+                found.add(
+                    state.where,
+                    f"state {state.name} has no way on {trigger}; an order of ours that nobody follows, or a position "
+                    "that is gone, would stay as it is for ever",
+                )
 
 
 def warnings_of(spec: MachineSpec) -> list[Fault]:

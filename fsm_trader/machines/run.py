@@ -8,7 +8,7 @@ callback that is looked up by a dotted name) is closed here; its edges are held 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from transitions import core as framework
@@ -21,9 +21,24 @@ from fsm_trader.machines.spec import MachineSpec, StateSpec, TransitionSpec
 Facts = TradeFacts | SessionFacts
 Guard = Callable[..., bool]
 
-# The framework formats a line for every callback at INFO. The library's own logger is used because the pure part of
-# the project may not import ``logging``.
-framework._LOGGER.setLevel("WARNING")  # noqa: SLF001  the only handle on the library's logger without importing logging
+
+class _Quiet:
+    """The framework's logger without its lines about every callback, which cost more than the callbacks."""
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+
+    def debug(self, *_words: object) -> None:
+        """Say nothing."""
+
+    info = debug
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._logger, name)
+
+
+# The library's own name for its logger is used because the pure part of the project may not import ``logging``.
+framework._LOGGER = cast(Any, _Quiet(framework._LOGGER))  # noqa: SLF001 - there is no other handle on it
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -33,14 +33,46 @@ def select_option(
     Raises:
         SelectionError: no contract fits, or the contracts are of several underlyings.
     """
-    if spot_paise <= 0:
-        raise SelectionError(f"option selection: spot {spot_paise} paise; expected above zero; no option was chosen")
-    names = sorted({contract.name for contract in contracts})
-    if len(names) > 1:
-        raise SelectionError(f"option selection: contracts of {names}; expected one underlying; no option was chosen")
-    of_kind = [contract for contract in contracts if contract.kind is rule.kind]
-    expiry = _expiry(of_kind, rule, day)
-    return _strike([contract for contract in of_kind if contract.expiry == expiry], rule, spot_paise)
+    return Shelf(contracts, day).select(rule, spot_paise=spot_paise)
+
+
+class Shelf:
+    """The options of a day, chosen from again and again: what does not hang on the index is looked up once for a rule.
+
+    Args:
+        contracts: options of one underlying, in any order.
+        day: trading day.
+    """
+
+    def __init__(self, contracts: Sequence[OptionContract], day: date) -> None:
+        self._contracts = contracts
+        self._day = day
+        self._of_rule: dict[OptionRule, list[OptionContract]] = {}
+
+    def select(self, rule: OptionRule, *, spot_paise: int) -> OptionContract:
+        """Choose as ``select_option`` does.
+
+        Raises:
+            SelectionError: as there.
+        """
+        if spot_paise <= 0:
+            raise SelectionError(
+                f"option selection: spot {spot_paise} paise; expected above zero; no option was chosen"
+            )
+        known = self._of_rule.get(rule)
+        if known is None:
+            known = self._of_rule[rule] = self._candidates(rule)
+        return _strike(known, rule, spot_paise)
+
+    def _candidates(self, rule: OptionRule) -> list[OptionContract]:
+        names = sorted({contract.name for contract in self._contracts})
+        if len(names) > 1:
+            raise SelectionError(
+                f"option selection: contracts of {names}; expected one underlying; no option was chosen"
+            )
+        of_kind = [contract for contract in self._contracts if contract.kind is rule.kind]
+        expiry = _expiry(of_kind, rule, self._day)
+        return [contract for contract in of_kind if contract.expiry == expiry]
 
 
 def monthly_expiries(expiries: Iterable[date]) -> list[date]:
@@ -77,12 +109,9 @@ def _strike(contracts: Sequence[OptionContract], rule: OptionRule, spot_paise: i
             f"option selection: no {rule.kind} strike {rule.strike} spot {show_rupees(Paise(spot_paise))} is listed "
             "for the expiry; expected at least one; no option was chosen"
         )
+    distance = min(abs(contract.strike_paise - spot_paise) for contract in contracts)
     # The symbol only makes the choice certain where a dump lists one strike twice.
     return min(
-        contracts,
-        key=lambda contract: (
-            abs(contract.strike_paise - spot_paise),
-            -in_the_money * contract.strike_paise,
-            contract.tradingsymbol,
-        ),
+        (contract for contract in contracts if abs(contract.strike_paise - spot_paise) == distance),
+        key=lambda contract: (-in_the_money * contract.strike_paise, contract.tradingsymbol),
     )

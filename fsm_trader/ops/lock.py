@@ -28,7 +28,7 @@ class WriterLock:
         path = lock_of(file)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _ALL_READ)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _ALL_READ)
         except OSError as error:
             raise SetupError.at(str(path), f"the lock file cannot be made: {error.strerror}") from error
         if not self._take():

@@ -6,9 +6,11 @@ durable: what is left while no trader runs is met by the next one. This module k
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
+import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -100,8 +102,7 @@ class Requests:
         """
         path = self._path(request)
         try:
-            with path.open("rb") as file:
-                wish = msgspec.json.decode(file.read(_MOST_BYTES), type=_Wish)
+            wish = msgspec.json.decode(_content(path), type=_Wish)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -226,5 +227,20 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _content(path: Path) -> bytes:
+    """Return the first bytes of a file without ever waiting: a pipe in its place would hang the reader.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no file")
+        return os.read(descriptor, _MOST_BYTES)
     finally:
         os.close(descriptor)

@@ -67,7 +67,8 @@ class ServiceSocket:
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:
     usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not (usec.isascii() and usec.isdigit()) or int(usec) == 0:
+    # More digits than a manager would ever say are no time at all.
+    if not (usec.isascii() and usec.isdigit()) or len(usec) > _MOST_DIGITS or int(usec) == 0:
         return None
     # Inherited from a service that started this process: its watchdog is not about us.
     return None if pid not in ("", str(os.getpid())) else int(usec) / 1_000_000
@@ -129,6 +130,7 @@ def _refuse(texts: Sequence[str], user: str) -> None:
 # Exit codes: 2 the files are wrong, 4 another process runs this session, 5 a person must log in, 6 the journal is
 # damaged: starting again changes none of these. 3 is a stop with a position open: in order when the manager asked for
 # it, and otherwise a reason to start again.
+_MOST_DIGITS = 18
 _UNIT = """\
 # {name}.service: the session of {session}
 #   useradd --system --no-create-home --shell /usr/sbin/nologin {user}

@@ -18,7 +18,7 @@ def test_seeded_days_pass_and_leave_nothing_behind(folder):
 
     said = folder.do("drill", "--no-matrix", "--seeds", "20")
 
-    assert said.code == 0
+    assert (said.code, said.err) == (0, "")
     assert "seeded days" in said.out
     assert "20 days, all pass." in said.out
     assert names_in(folder.path) == before
@@ -36,8 +36,8 @@ def test_json_carries_every_row_and_the_coverage(folder):
 def test_a_failure_ends_with_six_and_the_command_that_plays_it_again(folder, monkeypatch):
     commit = Floor.commit
 
-    def forgetting(self, *rows):
-        commit(self, *rows)
+    def forgetting(self, *rows, **named):
+        commit(self, *rows, **named)
         if any(isinstance(row, OrderAnswered) for row in rows):
             self.ledger.orders_today += 1
 
@@ -100,3 +100,17 @@ def test_it_is_the_own_machine_that_is_drilled(folder):
 
     assert said.code == 2
     assert "trade.yaml" in said.err
+
+
+def test_a_drill_of_nothing_is_refused(folder):
+    said = folder.do("drill", "--no-matrix", "--seeds", "0")
+
+    assert said.code == 2
+    assert "expected a day to play" in said.err
+
+
+def test_a_case_that_ends_no_process_is_refused(folder):
+    said = folder.do("drill", "--case", "exit: answer lost,999999")
+
+    assert said.code == 2
+    assert "this day has the boundaries for 0" in said.err

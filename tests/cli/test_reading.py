@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import xml.etree.ElementTree as ET
 from contextlib import closing
@@ -196,3 +197,23 @@ def test_a_diagram_that_cannot_be_written_is_refused_with_its_place(folder):
 
     assert said.code == 2
     assert f"{folder.path / 'out'}: cannot be written" in said.err
+
+
+@pytest.mark.parametrize("name", ["strategies.yaml", "own.py"])
+def test_an_export_never_takes_the_name_of_a_file_that_people_write(played, name):
+    before = (played.path / "strategies.yaml").read_bytes()
+
+    said = played.do("journal export", "-o", str(played.path / name))
+
+    assert said.code == 2
+    assert (played.path / "strategies.yaml").read_bytes() == before
+
+
+def test_an_export_replaces_no_pipe_and_no_link(played):
+    os.mkfifo(played.path / "pipe")
+    (played.path / "link").symlink_to(played.path / "elsewhere")
+
+    for name in ("pipe", "link"):
+        assert played.do("journal export", "-o", str(played.path / name)).code == 2
+    assert (played.path / "link").is_symlink()
+    assert not list(played.path.glob("*.part"))

@@ -278,10 +278,14 @@ def test_one_read_without_an_order_proves_nothing(bench):
     assert exits_of(day)[0].answer == "unknown"
 
 
+def ended(row):
+    return replace(row, status=OrderStatus.CANCELLED, filled_quantity=0)
+
+
 def test_a_second_order_under_one_tag_raises_one_alarm_and_ends_nothing(bench):
     day = bench(OUT)
     day.broker.show = lambda book: replace(
-        book, orders=(*book.orders, *(replace(row, order_id=f"9{row.order_id}") for row in book.orders))
+        book, orders=(*book.orders, *(ended(replace(row, order_id=f"9{row.order_id}")) for row in book.orders))
     )
     day.run()
 

@@ -372,3 +372,70 @@ def test_a_number_at_the_broker_is_not_given_to_another_trade(bench):
     day.run()
 
     assert [(trade.number, trade.is_adopted) for trade in day.trades] == [(5, True), (6, False)]
+
+
+def test_an_adopted_order_whose_position_is_gone_is_not_sold_again(bench):
+    day = bench({})
+    somebody(day, "09:31:10", by_hand(Side.BUY, tag=tag(Role.ENTRY, number=7)))
+    somebody(day, "09:31:40", by_hand(Side.SELL))
+
+    day.run(foreign=True)
+
+    assert day.trade.is_adopted
+    assert day.orders(Role.EXIT) == 0
+    assert (day.trade.state, day.trade.reason) == ("CLOSED", "closed_outside")
+
+
+def test_a_second_order_under_the_tag_of_a_trade_that_is_over_is_led_out(bench):
+    day = bench({"09:30": BUY, "09:34": EXIT})
+    somebody(day, "09:40", by_hand(Side.BUY, tag=tag(Role.ENTRY)))
+
+    day.run()
+
+    assert [trade.state for trade in day.trades] == ["CLOSED", "CLOSED"]
+    assert day.trades[1].is_adopted
+    assert sum(fill.quantity for fill in day.fills(Side.SELL)) == 2 * LOT
+
+
+def test_an_exit_that_this_journal_does_not_know_keeps_a_second_one_from_leaving_at_a_start(bench):
+    # The rows of the first exit are gone, it rests at the broker, and the strategy's word is still to be followed.
+    day = bench({"09:30": BUY, "09:34": EXIT})
+    day.plan_action("09:34:30", lambda: day.broker.inner.place(by_hand(Side.SELL, tag=tag(Role.EXIT), limit=10500)))
+    append = day.journal.append
+
+    def killed_before_the_exit(when, session_id, records):
+        if any(isinstance(record, OrderIntended) and record.role is Role.EXIT for record in records):
+            day.journal.append = append
+            raise Killed
+        return append(when, session_id, records)
+
+    day.journal.append = killed_before_the_exit
+    assert day.run_until_killed()
+    day.let_pass("09:36")
+
+    day.reboot().run()
+
+    exits = [row for row in day.broker.truth.orders if row.side is Side.SELL]
+    assert sum(row.filled_quantity for row in exits) == LOT
+    assert len({row.tag for row in exits}) == len(exits)
+    assert day.trade.state == "CLOSED"
+
+
+def test_a_position_that_shows_again_after_it_was_written_off_is_an_alarm(bench):
+    day = bench({"09:30": BUY})
+    shown_empty(day, "09:32", "09:40")
+
+    day.run(foreign=True)
+
+    alarms = [row.text for row in day.rows(AlarmRaised)]
+    assert any("no open trade of ours holds them" in text and "needs a person" in text for text in alarms)
+
+
+def test_what_is_suspected_of_a_position_stands_while_its_exit_is_looking(bench):
+    # Every exit looks, finds nothing, and is refused; the comparison must not begin to count anew each time.
+    day = bench({"09:30": BUY, "09:33": EXIT})
+    shown_empty(day, "09:32", "17:00")
+
+    day.run(foreign=True)
+
+    assert [when for when, _ in day.timed(SoldOutside)] == ["09:33:30"]

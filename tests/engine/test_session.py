@@ -7,9 +7,10 @@ from datetime import datetime
 import pytest
 
 from fsm_trader.broker.paper.faults import FaultPlan, OrderFault, ReadFault
-from fsm_trader.core.events import Asked, StopAsked
+from fsm_trader.core.events import Asked, HealthRead, StopAsked
 from fsm_trader.core.orders import Role
 from fsm_trader.core.records import AlarmRaised, EntryBlocked, HealthSeen, OperatorAsked, SessionMoved
+from fsm_trader.engine.polls import LOST_AFTER
 from fsm_trader.errors import HaltError
 
 from .bench import BUY, Bench
@@ -421,3 +422,17 @@ def test_a_health_check_that_stumbled_is_a_fault_and_is_made_again(bench):
 
     assert states(day)[:4] == ["HEALTH_CHECK", "TRADING", "UNHEALTHY", "TRADING"]
     assert len(day.trades) == 1
+
+
+def test_the_late_answer_of_a_check_that_was_given_up_says_nothing_of_now(bench):
+    day = bench({})
+    day.begin()
+    desk, now = day.trader.session, day.clock.now()
+    desk._lost_at = now
+    desk.health_read(HealthRead(("order book: no answer",)))
+
+    desk.health_read(HealthRead((), asked_at=now - LOST_AFTER))
+
+    assert day.ledger.health.faults == ("order book: no answer",)
+    desk.health_read(HealthRead((), asked_at=now))
+    assert day.ledger.health.faults == ()

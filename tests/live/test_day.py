@@ -85,3 +85,22 @@ def test_by_the_stream_a_candle_is_decided_on_at_its_end_and_a_dead_stream_is_to
     assert "stream: " in desk.alarms()
     assert "Prices and candles are asked for until it is back." in desk.alarms()
     desk.assert_sound()
+
+
+def test_a_day_of_the_sandbox_that_was_played_to_its_end_is_begun_anew_as_a_session_of_its_own(desk: Desk):
+    desk.write(prices=day.FOUR_TRADES, says={})
+    first = desk.serve(begins="09:41:50")
+    codes = [desk.ended(desk.start("--quiet"))]
+    codes.append(desk.ended(desk.start("--quiet")))
+    sessions = [desk.ledger().session]
+    first.service.kite.exchange.finish()
+    first.close()
+
+    desk.serve(begins="09:41:20")
+    codes.append(desk.ended(desk.start("--quiet")))
+
+    sessions.append(desk.ledger().session)
+    assert codes == [0, 0, 0]
+    # While its day goes on, a session that is over stays over.
+    assert sessions == ["2026-06-17", "2026-06-17.2"]
+    assert desk.ledger().state == "CLOSED"

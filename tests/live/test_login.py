@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import stat
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fsm_trader.core.records import HealthSeen, OrderAnswered
+from fsm_trader.errors import LoginRequiredError
+from fsm_trader.kite.login import login_url, request_token_of
+from fsm_trader.kite.tokens import INDIA, StoredToken, app_of, read_token, store_token
+from fsm_trader.ops.clock import SystemClock
 
 from .conftest import API_KEY, API_SECRET, Desk, moves
 
@@ -168,6 +175,57 @@ def test_what_is_no_login_ends_with_its_own_code_and_stores_nothing(desk: Desk, 
     assert not pasted or pasted not in err
     assert "http://127.0.0.1" in out
     assert not (desk.folder / "var" / "kite_token.json").exists()
+
+
+def test_todays_token_of_another_app_is_not_written_over(desk: Desk, monkeypatch, capsys):
+    desk.write(prices=FALLS, says={})
+    sandbox = desk.serve(logs_in=True)
+    file = desk.folder / "var" / "kite_token.json"
+    clock = SystemClock(INDIA)
+    other = StoredToken(app=app_of("another"), user="ZZ0009", issued_at=clock.now(), token="othertoken")  # noqa: S106
+    clock.close()
+    store_token(file, other)
+
+    code = log_in(desk, monkeypatch, sandbox)
+
+    assert code == 5
+    assert "holds today's token of another app" in capsys.readouterr().err
+    assert read_token(file) == other
+
+
+def test_the_sandbox_sends_back_what_goes_with_a_login(desk: Desk):
+    desk.write(prices=FALLS, says={})
+    sandbox = desk.serve(logs_in=True)
+    sandbox.service.kite._redirect = "http://127.0.0.1:1/done"
+    url = login_url(f"http://{sandbox.address}", API_KEY, state="abc")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+
+    with pytest.raises(urllib.error.HTTPError) as sent:
+        opener.open(url, timeout=5)
+
+    location = urllib.parse.urlsplit(sent.value.headers["Location"])
+    sent.value.close()
+    asked = urllib.parse.parse_qs(location.query)
+    assert (location.port, asked["state"], asked["status"]) == (1, ["abc"], ["success"])
+    assert request_token_of(location.geturl()) == asked["request_token"][0]
+
+
+def test_zerodhas_own_page_is_the_one_for_real_orders():
+    assert login_url(None, "k1") == "https://kite.zerodha.com/connect/login?v=3&api_key=k1"
+    assert login_url("https://kite.example", "k1").startswith("https://kite.zerodha.com/")
+    assert login_url(None, "k1", state="x y").endswith("&redirect_params=state%3Dx%2By")
+
+
+@given(st.text(max_size=80))
+def test_whatever_is_pasted_is_a_request_token_or_refused_without_being_shown(pasted):
+    try:
+        request_token_of(f"§{pasted}")
+    except LoginRequiredError as error:
+        said = str(error)
+    else:
+        said = ""
+
+    assert "§" not in said
 
 
 def test_another_account_than_the_one_before_is_not_traded_on(desk: Desk, monkeypatch, capsys):

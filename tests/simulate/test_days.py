@@ -16,10 +16,12 @@ from .conftest import AGAIN, IS_SOAK
 CHUNK = 250
 SEEDS = 100_000 if IS_SOAK else 2_500
 COVERED = 1_000
+# An entry that is still on its way when the square-off comes.
+RARE_SEEDS = (2_477,)
 # Ways of a session that a day of a drill comes by once in thousands, if at all.
 RARE = {"WAITING", "UNHEALTHY", "LOGIN_REQUIRED", "HEALTH_CHECK", "HALTED"}
 STATES = {"none", "PENDING_ENTRY", "ACTIVE", "PENDING_EXIT"}
-BOUNDARIES = {"journal begin", "journal write", "journal commit", "book called", "book returned"}
+BOUNDARIES = {"journal begin", "journal commit", "book called", "book returned"}
 SENDING = {"place called", "place returned"}
 
 
@@ -42,7 +44,7 @@ def test_one_seed_is_one_day(drill):
 
 def test_the_days_come_by_what_can_happen(drill):
     coverage = Coverage()
-    for seed in range(COVERED):
+    for seed in (*range(COVERED), *RARE_SEEDS):
         coverage.add(drill.play(drill.scenario(seed)).coverage)
 
     session, trade = drill.specs

@@ -366,3 +366,21 @@ def test_every_built_in_policy_keeps_its_bound_with_room() -> None:
     assert all(policy.longest_pauses <= LONGEST_CALL_PAUSES / 2 for policy in policies.values())
     assert msgspec.structs.replace(policies["place"], attempts=10).longest_pauses.total_seconds() == 27
     assert LONGEST_PENDING.total_seconds() == 300
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "trigger"),
+    [("{trigger: adopt,", "IDLE", "adopt"), ("{trigger: position_gone,", "ACTIVE", "position_gone")],
+)
+def test_a_new_machine_without_an_answer_to_what_the_broker_shows_is_refused(tmp_path, words, state, trigger):
+    line = next(line for line in TEXTS["trade"].splitlines() if words in line)
+
+    found = faults(tmp_path, "trade", (line + "\n", ""))
+
+    assert any(f"state {state} has no way on {trigger}" in fault for fault in found)
+
+
+def test_an_open_trade_goes_on_under_a_machine_of_before_that_rule():
+    line = next(line for line in TEXTS["trade"].splitlines() if "{trigger: position_gone," in line)
+
+    assert parse_machine(edited("trade", (line + "\n", "")), kind="trade", source="journal").kind == "trade"

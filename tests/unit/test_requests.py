@@ -225,3 +225,15 @@ def test_a_folder_that_cannot_be_read_is_said_once_and_looked_at_again(requests,
 
     assert caplog.text.count("requests from other shells cannot be read") == 1
     assert told.wait_for(1) == ["halt"]
+
+
+def test_a_pipe_in_the_place_of_a_request_is_a_halt_and_hangs_nobody(tmp_path):
+    requests = Requests(tmp_path / "journal.db")
+    requests.prepare()
+    name = "20200101T000000000002-1"
+    os.mkfifo(tmp_path / "journal.db.requests" / f"{name}.request.json")
+
+    asked = requests.read(name)
+
+    assert asked is not None
+    assert (asked.verb, "is no file" in asked.fault) == ("halt", True)

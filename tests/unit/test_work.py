@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from fsm_trader.core.events import Asked, Event, StopAsked
-from fsm_trader.engine.work import Inbox, InlineWorker, Job, ThreadWorker
+from fsm_trader.engine.work import Inbox, InlineWorker, Job, LaneJob, ThreadWorker
 from fsm_trader.ops.clock import VirtualClock
 
 from .rows import at
@@ -127,6 +127,32 @@ def test_a_hanging_job_does_not_hold_up_another(inbox, clock, worker) -> None:
     assert clock.woken.acquire(timeout=ENOUGH_S)
     assert inbox.take() == StopAsked("quick")
     go.set()
+
+
+def test_an_exit_waits_behind_no_reading_and_no_entry_that_hangs(inbox, clock):
+    worker = ThreadWorker(inbox, threads=1)
+    go = threading.Event()
+    for lane in ("market", "book", "entry"):
+        worker.submit(LaneJob(lane, hangs(go)))
+
+    worker.submit(LaneJob("exit", says("sold")))
+
+    assert clock.woken.acquire(timeout=ENOUGH_S)
+    assert inbox.take() == StopAsked("sold")
+    go.set()
+    worker.close(ENOUGH_S)
+    assert [inbox.take() for _ in range(4)] == [StopAsked("hung")] * 3 + [None]
+
+
+def test_a_job_without_a_lane_is_one_of_the_market(inbox, clock):
+    worker = ThreadWorker(inbox, threads=1)
+    go = threading.Event()
+    worker.submit(LaneJob("market", hangs(go)))
+    worker.submit(says("later"))
+
+    assert not clock.woken.acquire(timeout=0.05)
+    go.set()
+    worker.close(ENOUGH_S)
 
 
 def test_closing_waits_for_what_is_under_way(inbox, worker) -> None:

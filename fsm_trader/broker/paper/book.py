@@ -278,7 +278,7 @@ def _take_lock(path: Path) -> int:
     lock_path = path.with_name(path.name + ".lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise SetupError.at(
             str(lock_path), f"cannot be opened ({error.strerror}); expected a folder to write in"
@@ -330,3 +330,5 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
         raise _unusable(path, f"a damaged database ({health})")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = NORMAL")
+    # A short log: on a full disk it would eat what is set aside for the journal.
+    connection.execute("PRAGMA wal_autocheckpoint = 64")

@@ -59,12 +59,16 @@ class Matching:
         market: prices, contracts and hours.
         id_prefix: what all order ids begin with; a different one for every play keeps ids apart.
         progress: where to go on from.
+        may_short: sell what is not held, as a real account with margin would; for drills, which must see it happen.
     """
 
-    def __init__(self, settings: PaperSettings, market: Market, *, id_prefix: str, progress: Progress) -> None:
+    def __init__(
+        self, settings: PaperSettings, market: Market, *, id_prefix: str, progress: Progress, may_short: bool = False
+    ) -> None:
         self._settings = settings
         self._market = market
         self._id_prefix = id_prefix
+        self._may_short = may_short
         self._now = progress.now
         self._orders: dict[str, PaperOrder] = {}
         self._rows: dict[str, OrderReport] = {}
@@ -244,6 +248,8 @@ class Matching:
         self._fills.append(fill)
 
     def _sellable(self, request: OrderRequest) -> int:
+        if self._may_short:
+            return request.quantity
         key = (request.exchange, request.tradingsymbol, request.product)
         promised = sum(
             order.open_quantity

@@ -62,6 +62,8 @@ class ShakyBroker:
         under_way: requests that will still arrive.
         met: how often each planned trouble was met, by name.
         foreign: units bought by hand, by exchange, symbol and product; *sold_by_hand_at* when ours were last sold.
+        told_at: when it last told its positions.
+        crossed: units that people sold while an order of ours was selling them.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class ShakyBroker:
         self.met: Counter[str] = Counter()
         self.foreign: Counter[Key] = Counter()
         self.sold_by_hand_at: dict[Key, datetime] = {}
+        self.told_at: datetime | None = None
+        self.crossed: Counter[Key] = Counter()
         self._clock = clock
         self._find_contract = find_contract
         self._opens_at = opens_at
@@ -164,6 +168,7 @@ class ShakyBroker:
         now = self._answer_read("positions")
         spell = self._spell("stale_positions", now)
         shown = self.truth.positions() if spell is None else self._positions_at(now - spell)
+        self.told_at = now
         self._cross("positions returned")
         return shown
 
@@ -222,6 +227,15 @@ class ShakyBroker:
             self.foreign[key] += quantity
         else:
             self.sold_by_hand_at[key] = self._clock.now()
+            # Orders of ours that sell the same already will fill all the same: nobody can prevent that.
+            self.crossed[key] += sum(
+                row.quantity - row.filled_quantity
+                for row in self.truth.book().orders
+                if row.side is Side.SELL
+                and row.status is OrderStatus.WORKING
+                and (row.exchange, row.tradingsymbol, row.product) == key
+                and read_tag(row.tag) is not None
+            )
 
     def _arrive(self, request: OrderRequest) -> None:
         self.under_way.remove(request)

@@ -81,7 +81,6 @@ class LifeJournal:
         if self.is_dead:
             self._breaches.append(f"I7: a process that had ended wrote {records[0]!r}")
         self._boundaries.cross("journal begin")
-        self._boundaries.cross("journal write")
         entries = self._rows.append(at, session, records)
         self.commits.append(len(self._rows.entries))
         self._tags |= {record.request.tag for record in records if isinstance(record, OrderIntended)}

@@ -172,6 +172,7 @@ class SimulatedDay:
             Market(self._market, find, opens_at=opens_at, closes_at=closes_at),
             id_prefix="D",
             progress=Progress(self._clock.now()),
+            may_short=True,
         )
         self._broker = ShakyBroker(
             truth, self._clock, find_contract=find, opens_at=opens_at, scenario=scenario, later=self._clock.plan

@@ -18,6 +18,8 @@ from fsm_trader.errors import UnavailableError
 _PREMIUM = 10_000
 _LEAST = 500
 _STEP_S = (2.0, 25.0)
+# Longer than any day that goes well; after it an option stays where it is.
+_WALKING_MINUTES = 40
 
 
 class WalkingMarket:
@@ -106,7 +108,7 @@ class WalkingMarket:
         draw = Random(self._seed * 1_000_003 + token)  # noqa: S311 - a drill must be repeatable, not unguessable
         tick, price, at = self._ticks[token], _PREMIUM, 0.0
         times, prices = [self._opens_at], [price]
-        end = self._minutes * 60.0
+        end = min(self._minutes, _WALKING_MINUTES) * 60.0
         while (at := at + draw.uniform(*_STEP_S)) < end:
             if self._roughness == 0.0:
                 break

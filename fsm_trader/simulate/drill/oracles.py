@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from fsm_trader.core.day import DayPlan
 from fsm_trader.core.ledger import FINAL_TRADE_STATES, Ledger
 from fsm_trader.core.orders import OrderReport, OrderRequest, OrderStatus, Role, Side
-from fsm_trader.core.records import Entry, OperatorAsked, OrderIntended, TradeMoved, trade_of
+from fsm_trader.core.records import DamageFound, Entry, OperatorAsked, OrderIntended, TradeMoved, trade_of
 from fsm_trader.core.settings import Settings
 from fsm_trader.core.tags import read_tag
 from fsm_trader.core.trades import Trade
@@ -37,6 +37,8 @@ _COMPARED = (
     "trades_today",
 )
 _LONGEST_NAP = timedelta(minutes=1)
+# What looks wrong is looked at again; the order that follows needs a moment too.
+_LOOKED_AGAIN = timedelta(seconds=30)
 
 Edge = tuple[str, str, str, str]
 """Trigger, source, dest and reason of a transition; an internal one has its source as dest."""
@@ -80,6 +82,8 @@ class Oracles:
         self._replayed = Ledger()
         self._began: datetime | None = None
         self._halted = False
+        self._excused: Counter[Key] = Counter()
+        self._damaged_at: datetime | None = None
 
     # Of one process.
 
@@ -121,7 +125,10 @@ class Oracles:
                 self._breach(f"I5: at {now:%H:%M:%S} nothing is due for {trade.trade_id} in {trade.state}")
             if trade.has_open_order and ReadingKey("book") not in wishes:
                 self._breach(f"I5: at {now:%H:%M:%S} nobody reads the book for {trade.trade_id}")
-            if trade.deadline is not None and now > max(trade.deadline.at, self._began or now) + _LONGEST_NAP:
+            # What is held may be looked at again and again; what is under way must go on.
+            is_held = trade.state == "ACTIVE"
+            overdue = None if trade.deadline is None else max(trade.deadline.at, self._began or now) + _LONGEST_NAP
+            if overdue is not None and now > overdue and not is_held:
                 self._breach(f"I5: {trade.trade_id} in {trade.state}: nothing followed its time-out {trade.deadline}")
 
     # Of one order request, before the broker does anything about it.
@@ -137,6 +144,8 @@ class Oracles:
             return
         rows = self._broker.truth.book().orders
         ours = [row for row in rows if _is_of(row.tag, tag)]
+        if any(row.tag == tag for row in rows):
+            self._breach(f"I6: tag {tag} sent although the broker has an order under it")
         if any(row.status is OrderStatus.WORKING and _role(row.tag) is parts.role for row in ours):
             self._breach(f"I2: {parts.role} order {tag} sent while another one of its trade is working")
         if any(_is_of(each.tag, tag) and _role(each.tag) is parts.role for each in self._broker.under_way):
@@ -153,16 +162,16 @@ class Oracles:
             for each in self._broker.truth.positions()
             if (each.exchange, each.tradingsymbol, each.product) == key
         )
-        # Somebody else's order to sell that still rests takes nothing from what is held yet.
-        selling = sum(
-            row.quantity - row.filled_quantity
-            for row in rows
-            if row.side is Side.SELL
-            and row.status is OrderStatus.WORKING
-            and row.tradingsymbol == key[1]
-            and read_tag(row.tag) is not None
-        )
-        if request.quantity > net - selling and not self._is_news(key):
+        selling = sum(_unsold(row, key) for row in rows if read_tag(row.tag) is not None)
+        theirs = sum(_unsold(row, key) for row in rows if read_tag(row.tag) is None)
+        # Somebody else's order to sell takes nothing from what is held yet, and fills all the same beside ours.
+        self._excused[key] += max(min(theirs, request.quantity - (net - selling - theirs)), 0)
+        if request.quantity <= net - selling:
+            return
+        if self._is_news(key):
+            # A person sold in the moment before: no reading can have shown it, and the account is short by so much.
+            self._excused[key] += request.quantity - max(net - selling, 0)
+        else:
             self._breach(f"I3: {request.tag} sells {request.quantity} of {net} held, {selling} of them on sale")
 
     def _is_news(self, key: Key) -> bool:
@@ -170,9 +179,7 @@ class Oracles:
         sold_at = self._broker.sold_by_hand_at.get(key)
         if sold_at is None:
             return False
-        return (
-            self._broker.now() - sold_at < 2 * self._settings.broker.reconcile_interval + self._settings.broker.settle
-        )
+        return self._broker.now() - sold_at <= self._settings.broker.reconcile_interval + _LOOKED_AGAIN
 
     # Of the day.
 
@@ -180,8 +187,9 @@ class Oracles:
         """Hold the end of the day against the truth: flat, every order known, every unit counted."""
         broker = self._broker
         for each in broker.truth.positions():
-            foreign = broker.foreign[each.exchange, each.tradingsymbol, each.product]
-            if each.quantity < 0:
+            key = (each.exchange, each.tradingsymbol, each.product)
+            foreign = broker.foreign[key]
+            if each.quantity < -(self._excused[key] + broker.crossed[key]):
                 self._breach(f"I3: sold short: {each}")
             elif each.quantity > foreign:
                 self._breach(f"I5: the day ended with {each.quantity - foreign} {each.tradingsymbol} held")
@@ -213,6 +221,8 @@ class Oracles:
         """Keep what a person said last, apart from what the trader makes of it."""
         if isinstance(entry.record, OperatorAsked):
             self._halted = entry.record.verb != "resume"
+        elif isinstance(entry.record, DamageFound):
+            self._damaged_at = entry.at
 
     def _intended(self, record: OrderIntended, entry: Entry, ledger: Ledger) -> None:
         trade = ledger.trades[record.trade_id]
@@ -223,6 +233,7 @@ class Oracles:
             if record.request.quantity != trade.held:
                 self._breach(f"I3: row {entry.seq}: sells {record.request.quantity}, {trade.held} are held")
             return
+        self._asked_before(entry)
         in_window = self._plan.trading_start <= entry.at < self._plan.trading_end
         if ledger.state != "TRADING" or self._halted or not in_window:
             self._breach(f"I9: row {entry.seq}: entry in {ledger.state} at {entry.at:%H:%M:%S}")
@@ -236,6 +247,14 @@ class Oracles:
             self._breach(f"I12: row {entry.seq}: entry on a candle that ended at {candle and candle.end}")
         if (age := self._broker.price_age(entry.at)) > self._settings.market.max_candle_age:
             self._breach(f"I12: row {entry.seq}: entry on an option that was last traded {age} ago")
+
+    def _asked_before(self, entry: Entry) -> None:
+        """I10: the broker is asked before anything is bought, and for the whole settling time after damage."""
+        told_at, began = self._broker.told_at, self._began
+        if told_at is None or began is None or told_at < began:
+            self._breach(f"I10: row {entry.seq}: entry before this process asked the broker")
+        if self._damaged_at is not None and entry.at < self._damaged_at + self._settings.broker.settle:
+            self._breach(f"I10: row {entry.seq}: entry at {entry.at:%H:%M:%S}, rows were gone at {self._damaged_at}")
 
     def _moved(self, record: TradeMoved, entry: Entry, trade: Trade) -> None:
         edge = (record.trigger, record.source, record.dest, record.reason)
@@ -263,6 +282,13 @@ def _is_of(left: str | None, right: str) -> bool:
     if one is None or other is None:
         return False
     return (one.day, one.trade_number, one.owner) == (other.day, other.trade_number, other.owner)
+
+
+def _unsold(row: OrderReport, key: Key) -> int:
+    """Return how many units of a position an order may still sell."""
+    if row.side is not Side.SELL or row.status is not OrderStatus.WORKING:
+        return 0
+    return row.quantity - row.filled_quantity if (row.exchange, row.tradingsymbol, row.product) == key else 0
 
 
 def _role(tag: str | None) -> Role | None:
