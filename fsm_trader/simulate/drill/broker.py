@@ -89,6 +89,7 @@ class ShakyBroker:
         self._find_contract = find_contract
         self._opens_at = opens_at
         self._scenario = scenario
+        self._kinds = frozenset(spell.kind for spell in scenario.spells)
         self._later = later
         self._draw = Random(scenario.seed + 7)  # noqa: S311 - a drill must be repeatable, not unguessable
         self._calls: Counter[tuple[str, str]] = Counter()
@@ -272,7 +273,7 @@ class ShakyBroker:
 
     def _spell(self, kind: SpellKind, now: datetime) -> timedelta | None:
         """Return how late answers are while a spell of *kind* lasts, None while none does."""
-        if not self._scenario.spells:
+        if kind not in self._kinds:
             return None
         second = (now - self._opens_at).total_seconds()
         for spell in self._scenario.spells:

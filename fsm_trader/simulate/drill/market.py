@@ -19,7 +19,7 @@ _PREMIUM = 10_000
 _LEAST = 500
 _STEP_S = (2.0, 25.0)
 # Longer than any day that goes well; after it an option stays where it is.
-_WALKING_MINUTES = 40
+_WALKING_MINUTES = 30
 
 
 class WalkingMarket:

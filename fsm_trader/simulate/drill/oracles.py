@@ -118,8 +118,9 @@ class Oracles:
 
     def waiting(self, trader: Trader, now: datetime, moment: datetime) -> None:
         """I5: while a trade is open the loop comes back for it, by a deadline or a reading."""
-        wishes = trader.wishes
-        for trade in trader.floor.ledger.open_trades:
+        open_trades = trader.floor.ledger.open_trades
+        wishes = trader.wishes if open_trades else frozenset()
+        for trade in open_trades:
             watched = trade.deadline is not None or ReadingKey("price", trade.contract.token) in wishes
             if not watched or moment > now + _LONGEST_NAP:
                 self._breach(f"I5: at {now:%H:%M:%S} nothing is due for {trade.trade_id} in {trade.state}")
