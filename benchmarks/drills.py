@@ -17,14 +17,23 @@ from fsm_trader.core.ledger import Ledger
 from fsm_trader.simulate.drill.day import Outcome
 from fsm_trader.simulate.drill.matrix import TROUBLES
 
-# The engine logs every trouble that is planned; a table of figures has no room for it.
-logging.getLogger("fsm_trader").setLevel(logging.CRITICAL)
-
 _SESSION = Path(__file__).resolve().parents[1] / "session.yaml"
 _SEEDS = 200
 # Boundaries of a life that has taken up the trade: far enough to have asked the broker and looked at the price.
 _LIFE = 15
 _LIVES = 30
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log nothing: the engine tells of every trouble that is planned, and a table of figures has no room for it."""
+    logger = logging.getLogger("fsm_trader")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager
@@ -46,7 +55,8 @@ def seeded_sides(_folder: Path, seeds: int = _SEEDS) -> Iterator[Sides]:
         if len(played) != seeds or breaches or killed < seeds / 2:
             raise WrongResultError(f"{len(played)} days, {killed} kills, breaches {breaches[:3]}; expected {seeds}")
 
-    yield Sides(lambda: _timed(days), lambda: _timed(folds), check)
+    with _quiet():
+        yield Sides(lambda: _timed(days), lambda: _timed(folds), check)
 
 
 @contextmanager
@@ -71,7 +81,8 @@ def killed_sides(_folder: Path, lives: int = _LIVES) -> Iterator[Sides]:
         if outcome.breaches or outcome.killed <= lives or "ACTIVE" not in states:
             raise WrongResultError(f"{outcome.killed} kills, {outcome.breaches[:3]}; expected {lives + 1} in a trade")
 
-    yield Sides(lambda: _timed(again_and_again), lambda: _timed(once), check)
+    with _quiet():
+        yield Sides(lambda: _timed(again_and_again), lambda: _timed(once), check)
 
 
 def _timed(work: Callable[[], int]) -> Sample:

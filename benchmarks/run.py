@@ -23,6 +23,8 @@ import msgspec
 import processes
 import replays
 import restarts
+import ticks
+import wire
 from measure import Figure, NotMeasuredError, Result, Spread, Unit, measure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -36,6 +38,8 @@ FIGURES: tuple[Figure, ...] = (
     *restarts.FIGURES,
     *fires.FIGURES,
     *drills.FIGURES,
+    *wire.FIGURES,
+    *ticks.FIGURES,
 )
 _PACKAGES = ("fsm_trader", "msgspec", "SQLAlchemy", "transitions")
 # On the checkout's own disk, where a journal would be too: the system's temporary folder may be memory only.

@@ -233,7 +233,8 @@ def refuse_other_broker(settings: Settings, ledger: Ledger, kind: str) -> None:
 
 def _kite_faults(settings: Settings, kite: KiteSettings) -> list[Fault]:
     """Say why Kite cannot be spoken to with these settings, before anything is connected to."""
-    from fsm_trader.kite.connection import Address  # noqa: PLC0415 - only where Kite is spoken
+    from fsm_trader.app.sandbox_time import NOT_HTTP  # noqa: PLC0415 - only where Kite is spoken
+    from fsm_trader.kite.connection import Address  # noqa: PLC0415 - the same
     from fsm_trader.kite.root import check_root  # noqa: PLC0415 - the same
 
     source, stream_root = str(settings.source), settings.market.stream_root
@@ -252,6 +253,8 @@ def _kite_faults(settings: Settings, kite: KiteSettings) -> list[Fault]:
         message = f"was {stream_root}, and orders go to {kite.root}; expected both here or both at Kite"
         faults.append(Fault(source, "$.market.stream_root", message))
     if not _is_real(kite):
+        if urlsplit(kite.root or "").scheme != "http":
+            faults.append(Fault(source, "$.broker.kite.root", f"{kite.root} {NOT_HTTP}"))
         return faults
     if settings.session.calendar != "NSE":
         message = f"was {settings.session.calendar} with real orders; expected NSE: every day would be traded"

@@ -32,12 +32,17 @@ from fsm_trader.ops.clock import real_s
 
 _LOG = logging.getLogger(__name__)
 _LOOK_FOR_TOKEN_S = 0.5
-# A stream that comes and goes is told of so often; what it does in between is in the log.
+# A stream that comes and goes is told of so often, as it is then; what it does in between is in the log.
 _TOLD_AGAIN_AFTER = timedelta(minutes=5)
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live world is made of."""
+    """What a live world is made of.
+
+    Args:
+        jumped: tells by how much the machine's clock was set since it was asked last.
+        remark: what a person is told at the start, empty when nothing.
+    """
 
     settings: Settings
     kite: KiteSettings
@@ -45,6 +50,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     plan: DayPlan
     clock: Clock
     follower: Follower | None
+    jumped: Callable[[], timedelta]
     tokens: Tokens
     wire: KiteWire
     feed: KiteFeed
@@ -52,6 +58,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     store: InstrumentStore
     broker: KiteBroker
     known: KnownContracts
+    remark: str = ""
 
 
 class LiveWorld:
@@ -78,9 +85,11 @@ class LiveWorld:
         )
         self._is_streaming = False
         self._orders_moved = False
-        self._fault = ""
+        self._was_lost = False
+        self._fault_told = ""
         self._fault_told_at: datetime | None = None
         self._looked_s = real_s()
+        self._remark = parts.remark
         parts.tokens.changed()
 
     @property
@@ -137,7 +146,7 @@ class LiveWorld:
 
         def lost(why: str) -> None:
             _LOG.warning("%s", why)
-            self._fault = why
+            self._was_lost = True
             wake()
 
         feed.on_price(wake)
@@ -157,7 +166,7 @@ class LiveWorld:
         if self._orders_moved:
             self._orders_moved = False
             events.append(OrdersMoved())
-        return (*events, *self._of_stream(now), *self._of_token())
+        return (*events, *self._of_clock(), *self._of_stream(now), *self._of_token())
 
     def over(self, now: datetime) -> None:
         """Do nothing: the market needs nobody to end its day."""
@@ -191,15 +200,41 @@ class LiveWorld:
             )
         )
 
+    def _of_clock(self) -> list[Event]:
+        if self._remark:
+            said, self._remark = self._remark, ""
+            return [Noticed(said)]
+        jump = self._parts.jumped()
+        if jump > timedelta(0):
+            seconds = f"{jump.total_seconds():.0f} s"
+            return [
+                Noticed(
+                    f"the machine's clock jumped ahead by {seconds}, or the machine slept. The session follows it: "
+                    "what became due is done now."
+                )
+            ]
+        if jump < timedelta(0):
+            seconds = f"{-jump.total_seconds():.0f} s"
+            return [
+                Noticed(
+                    f"the machine's clock was set back by {seconds}. The session goes on by its own seconds, which may "
+                    "be ahead of the exchange's: look at the clock."
+                )
+            ]
+        return []
+
     def _of_stream(self, now: datetime) -> list[Event]:
         """Say that the stream is down, unless it is for want of a login, which is said by who needs it."""
-        why, live, told_at = self._fault, self._parts.live, self._fault_told_at
-        self._fault = ""
-        if not why or live is None or live.login_required:
+        live, told_at = self._parts.live, self._fault_told_at
+        # A stream that was not there yet is no fault.
+        why = live.fault if live is not None and self._was_lost else ""
+        if not why:
+            self._fault_told = ""
+        if live is None or why == self._fault_told or live.login_required:
             return []
         if told_at is not None and timedelta(0) <= now - told_at < _TOLD_AGAIN_AFTER:
             return []
-        self._fault_told_at = now
+        self._fault_told, self._fault_told_at = why, now
         return [Noticed(f"{why}. Prices and candles are asked for until it is back.")]
 
     def _of_token(self) -> list[Event]:

@@ -17,7 +17,7 @@ from fsm_trader.kite.budgets import Budgets
 from fsm_trader.kite.login import exchange, login_url
 from fsm_trader.kite.root import check_root
 from fsm_trader.kite.standing import NoTokenError
-from fsm_trader.kite.tokens import StoredToken, app_of, read_token, store_token
+from fsm_trader.kite.tokens import StoredToken, app_of, is_of_another, read_token, store_token
 from fsm_trader.kite.wire import KiteWire
 from fsm_trader.ops.clock import SystemClock
 
@@ -45,6 +45,9 @@ class Login:
     Args:
         settings: with the app's key and secret.
 
+    Attributes:
+        has_stored: whether a token was kept.
+
     Raises:
         SetupError: the session is none of Kite's, or its address cannot be used.
     """
@@ -62,6 +65,7 @@ class Login:
         self._kite = kite
         self._secret = kite.api_secret
         self._file = kite.token_file
+        self.has_stored = False
 
     def url(self, *, state: str = "") -> str:
         """Return the address of the page a person logs in at; *state* comes back with the redirect."""
@@ -80,6 +84,7 @@ class Login:
             stored = exchange(wire, request_token, api_key=key, api_secret=secret)
         self._refuse_other_user(stored)
         store_token(self._file, stored)
+        self.has_stored = True
         return LoggedIn(
             user=stored.user,
             issued_at=stored.issued_at,
@@ -96,6 +101,11 @@ class Login:
 
     def _refuse_other_app(self) -> None:
         """Refuse to write over a token of today that somebody else trades with; nothing is exchanged yet."""
+        if is_of_another(self._file):
+            raise LoginRequiredError(
+                f"login: {self._file} belongs to another user; expected the one the trader runs as: log in as that "
+                "one, or remove the file first. Nothing was stored."
+            )
         before = self._before()
         if before is None or before.app == app_of(self._kite.api_key.reveal()) or not before.is_alive(self._now()):
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from fsm_trader.app.files import (
@@ -36,7 +36,7 @@ from fsm_trader.market.kite.dump import DumpLimits
 from fsm_trader.market.kite.feed import KiteFeed
 from fsm_trader.market.kite.instruments import InstrumentStore
 from fsm_trader.market.kite.live import LiveTicks
-from fsm_trader.ops.clock import SystemClock
+from fsm_trader.ops.clock import LEAST_JUMP, SystemClock
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def open_live_world(settings: Settings, ledger: Ledger, history: History) -> Liv
         history: tells what the journal has of a trading day.
 
     Raises:
-        SetupError: today cannot be traded by the calendar, a sandbox that is asked for does not answer, or the journal
-            has open trades of another broker.
+        SetupError: today cannot be traded by the calendar, who answers on this machine is no sandbox or nobody does, or
+            the journal has open trades of another broker.
     """
     kite = settings.broker.kite
     if kite is None:
@@ -61,8 +61,6 @@ def open_live_world(settings: Settings, ledger: Ledger, history: History) -> Liv
     with ExitStack() as stack:
         first = find_sandbox(kite.root)
         refuse_other_broker(settings, ledger, kind_of(first is not None))
-        if first is None:
-            _refuse_every_day(settings, kite)
         follower, clock = _time(settings, kite, first, ledger, stack)
         day = clock.now().date()
         refuse_unknown_day(settings, day)
@@ -84,6 +82,7 @@ def open_live_world(settings: Settings, ledger: Ledger, history: History) -> Liv
             plan=plan,
             clock=clock,
             follower=follower,
+            jumped=clock.take_jump if isinstance(clock, SystemClock) else timedelta,
             tokens=tokens,
             wire=wire,
             feed=feed,
@@ -91,17 +90,9 @@ def open_live_world(settings: Settings, ledger: Ledger, history: History) -> Liv
             store=store,
             broker=KiteBroker(wire=wire, clock=clock, find_contract=known.find, order_type=kite.order_type),
             known=known,
+            remark=_remark(ledger, clock.now()) if follower is None else "",
         )
         return LiveWorld(parts, stack.pop_all().close)
-
-
-def _refuse_every_day(settings: Settings, kite: KiteSettings) -> None:
-    if settings.session.calendar != "NSE":
-        raise SetupError.at(
-            str(settings.source),
-            f"was {settings.session.calendar}, and who answers at {kite.root} is no sandbox; expected NSE",
-            "$.session.calendar",
-        )
 
 
 def _time(
@@ -124,6 +115,16 @@ def _time(
     follower = Follower(kite.root, first, zone=zone, not_before=not_before)
     stack.callback(follower.close)
     return follower, follower.clock
+
+
+def _remark(ledger: Ledger, now: datetime) -> str:
+    if ledger.at is None or ledger.at - now <= LEAST_JUMP:
+        return ""
+    last = ledger.at.astimezone(now.tzinfo)
+    return (
+        f"the journal's last row is of {last:%Y-%m-%d %H:%M:%S}, and the machine's clock shows "
+        f"{now:%Y-%m-%d %H:%M:%S}: one of them is wrong. The session goes by the clock as it is now."
+    )
 
 
 def _is_played(ledger: Ledger, now: datetime) -> bool:

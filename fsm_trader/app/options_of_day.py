@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,9 +18,10 @@ from fsm_trader.market.kite.instruments import MADE_AT, InstrumentStore
 
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=2)
-# One that is there and may not be today's serves, and is asked for again.
-_DOUBTFUL_PAUSE = timedelta(minutes=5)
+# One that is there and may not be today's serves what is held; nothing is bought until today's is there.
+_STALE_PAUSE = timedelta(minutes=1)
 _AFTER_MADE = timedelta(minutes=1)
+_LOG = logging.getLogger(__name__)
 
 
 class OptionsOfDay:
@@ -69,18 +71,24 @@ class OptionsOfDay:
                 self._at, self._pause = self._clock.now(), _FIRST_PAUSE
 
     def job(self) -> Event:
-        """Ask once, and say when to ask again."""
+        """Ask once, and say when to ask again. It never raises: one that did would be asked for no more."""
         try:
             found = self._store.contracts(self._name, self._plan.day)
+            self._known(found.contracts)
+            return ContractsRead(found.contracts, self._answered(found.note), found.note)
         except UnavailableError as error:
             self._ask_again()
             return ReadFailed("instruments", str(error), None, isinstance(error, LoginRequiredError))
-        self._known(found.contracts)
-        return ContractsRead(found.contracts, self._answered(found.note))
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a job: a defect is told, and asked again
+            _LOG.exception("the day's options could not be read in a way nobody planned for")
+            self._ask_again()
+            return ReadFailed("instruments", f"unexpected {type(error).__name__}: {error}")
+        finally:
+            with self._lock:
+                self._is_asking = False
 
     def _ask_again(self) -> None:
         with self._lock:
-            self._is_asking = False
             self._at = self._clock.now() + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
@@ -89,9 +97,8 @@ class OptionsOfDay:
         now = self._clock.now()
         made_at = datetime.combine(self._plan.day, MADE_AT, now.tzinfo) + _AFTER_MADE
         with self._lock:
-            self._is_asking = False
             was_noted, self._is_noted = self._is_noted, bool(note)
-            self._at = max(now + _DOUBTFUL_PAUSE, made_at) if note else None
+            self._at = max(now + _STALE_PAUSE, made_at) if note else None
         return note if not was_noted else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ import msgspec
 
 from fsm_trader.app.files import recorded_day
 from fsm_trader.broker.paper.book import PaperBook, World
+from fsm_trader.config.paths import sqlite_file
 from fsm_trader.core.settings import Settings
 from fsm_trader.errors import SetupError, UnavailableError
 from fsm_trader.market.recorded import RecordedDay, days
@@ -29,6 +31,8 @@ from fsm_trader.simulate.sandbox.service import Service
 from fsm_trader.strict_yaml import Reader, read_file
 
 DEFAULT_SPEED = 60.0
+_MARK = "# Written by fsm_trader sandbox --write-session, which writes it anew each time.\n"
+_NAME = re.compile(r"[^/\x00-\x1f]{1,60}")
 _BEFORE_OPEN = timedelta(minutes=2)
 _AFTER_CLOSE = timedelta(minutes=30)
 
@@ -157,14 +161,14 @@ def session_for(settings: Settings, ready: Ready) -> str:
     tree["journal"] = {"url": "sqlite:///var/on_sandbox.db"}
     tree["log"] = {**(tree.get("log") or {}), "file": "var/on_sandbox.log"}
     head = f"# {settings.source.name} on the sandbox: {ready.label}.\n"
-    return head + "".join(_yaml_lines(tree, 0))
+    return _MARK + head + "".join(_yaml_lines(tree, 0))
 
 
 def write_session(settings: Settings, ready: Ready, name: str) -> Path:
     """Write ``session_for`` beside the session file and return where.
 
     Raises:
-        SetupError: *name* is a path, the session file itself, or cannot be written.
+        SetupError: as ``session_path`` says, or it cannot be written.
     """
     path = session_path(settings, name)
     try:
@@ -178,15 +182,54 @@ def session_path(settings: Settings, name: str) -> Path:
     """Return where ``write_session`` will write.
 
     Raises:
-        SetupError: *name* is a path, or the session file itself.
+        SetupError: *name* is a path, a file that the session names or the session file itself, or a file that is there
+            and that no sandbox wrote.
     """
-    if Path(name).name != name or name == settings.source.name:
+    if not _NAME.fullmatch(name) or name in (".", ".."):
         raise SetupError.at(
             "--write-session",
             f"was {name!r}; expected the name of another file: it stands beside {settings.source.name}, because paths "
             "inside it start there",
         )
-    return settings.source.with_name(name)
+    path = settings.source.with_name(name)
+    if path.resolve() in {each.resolve() for each in _own_files(settings)}:
+        raise SetupError.at(
+            "--write-session",
+            f"was {name!r}, which {settings.source.name} itself is or names; expected the name of another file",
+        )
+    if (path.exists() or path.is_symlink()) and not _is_written_by_us(path):
+        raise SetupError.at(
+            "--write-session",
+            f"was {name!r}, which is there, and no sandbox wrote it; expected the name of a new file, or of one that "
+            "a sandbox wrote",
+        )
+    return path
+
+
+def _own_files(settings: Settings) -> list[Path]:
+    """Return the session file and every file it names."""
+    tree, folder = Reader().plain(read_file(settings.source)), settings.source.parent
+    strategies = (tree.get("strategies") or {}).get("file") or "strategies.yaml"
+    named = (
+        settings.session.calendar_file,
+        settings.machines.session,
+        settings.machines.trade,
+        sqlite_file(settings.journal_url),
+        settings.log.file,
+        settings.broker.paper.book,
+        settings.market.recorded,
+    )
+    return [settings.source, folder / strategies, *(each for each in named if isinstance(each, Path))]
+
+
+def _is_written_by_us(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_MARK.encode())) == _MARK.encode()
+    except OSError:
+        return False
 
 
 def _day_to_play(settings: Settings, book: PaperBook, world: World | None) -> RecordedDay:

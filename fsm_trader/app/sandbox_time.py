@@ -22,6 +22,13 @@ from fsm_trader.ops.clock import pause_s, real_s
 from fsm_trader.ops.followed import FollowedClock
 
 _PATH = "/sandbox/clock"
+_PLACE = "$.broker.kite.root"
+NOT_HTTP = (
+    "is https on this machine, where only a sandbox is expected, and that speaks http; expected http, or null for "
+    "Zerodha itself"
+)
+"""What is wrong with such an address; no sandbox can be asked for there."""
+
 _TIMEOUT_S = 2.0
 _WITHIN_S = 5.0
 _TRY_EVERY_S = 0.2
@@ -99,26 +106,27 @@ class Follower:
 
 
 def find_sandbox(root: str | None) -> SandboxTime | None:
-    """Return a sandbox's time, None where *root* is no address of this machine, or somebody else answers there.
+    """Return a sandbox's time, None where *root* is no address of this machine.
+
+    Whoever else answers on this machine is refused: a session must not take real orders for a sandbox's, or a tunnel's
+    far end for this machine.
 
     Raises:
-        SetupError: nobody answers; nothing was started.
+        SetupError: nobody answers, or it is no sandbox; nothing was started.
     """
-    if root is None or not is_here(urlsplit(root).hostname or "") or urlsplit(root).scheme != "http":
+    if root is None or not is_here(urlsplit(root).hostname or ""):
         return None
-    until_s = real_s() + _WITHIN_S
-    while True:
-        try:
-            return read_sandbox_time(root)
-        except OSError as error:
-            if real_s() >= until_s:
-                raise SetupError.at(
-                    root,
-                    f"does not answer ({error.strerror or error}); expected a sandbox: start it first, or name another "
-                    "address",
-                    "$.broker.kite.root",
-                ) from error
-        pause_s(_TRY_EVERY_S)
+    if urlsplit(root).scheme != "http":
+        raise SetupError.at(root, NOT_HTTP, _PLACE)
+    found = _first_answer(root)
+    if found is None:
+        raise SetupError.at(
+            root,
+            "answers, and not as a sandbox; expected one on this machine: real orders go to Zerodha's own address, "
+            "where the root is null",
+            _PLACE,
+        )
+    return found
 
 
 def read_sandbox_time(root: str) -> SandboxTime | None:
@@ -143,3 +151,20 @@ def read_sandbox_time(root: str) -> SandboxTime | None:
         return msgspec.json.decode(body, type=_Answer).data
     except msgspec.MsgspecError:
         return None
+
+
+def _first_answer(root: str) -> SandboxTime | None:
+    """Ask until somebody answers; a sandbox may be starting too."""
+    until_s = real_s() + _WITHIN_S
+    while True:
+        try:
+            return read_sandbox_time(root)
+        except OSError as error:
+            if real_s() >= until_s:
+                raise SetupError.at(
+                    root,
+                    f"does not answer ({error.strerror or error}); expected a sandbox: start it first, or name another "
+                    "address",
+                    _PLACE,
+                ) from error
+        pause_s(_TRY_EVERY_S)

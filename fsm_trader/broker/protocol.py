@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from fsm_trader.core.money import Paise
 from fsm_trader.core.orders import NetPosition, OrderBook, OrderRequest
@@ -52,6 +52,22 @@ class Broker(Protocol):
 
         Raises:
             UnavailableError: no usable answer.
+        """
+        ...
+
+
+@runtime_checkable
+class PromptBroker(Protocol):
+    """A broker that also answers in a hurry; one that reads its own memory has no need to."""
+
+    def glance(self, within: timedelta) -> tuple[OrderBook, tuple[NetPosition, ...]]:
+        """Read book and net positions right before an exit: within that time, or not at all.
+
+        Args:
+            within: all of it must be read by then, on real time; the exit is waiting.
+
+        Raises:
+            UnavailableError: no usable answer in time (LoginRequiredError among them).
         """
         ...
 

@@ -9,13 +9,18 @@ import sys
 import webbrowser
 
 from fsm_trader.app.login import LoggedIn, Login, login_of
-from fsm_trader.kite.login import Redirect, request_token_of
+from fsm_trader.kite.login import Redirect, new_state, request_token_of
 
 
 def call(options: argparse.Namespace) -> int:
     """Log in; what goes wrong is raised and ends with code 2 (files) or 5 (the login)."""
     login = login_of(options.file, dict(os.environ))
-    done = login.finish(_request_token(options, login))
+    try:
+        done = login.finish(_request_token(options, login))
+    except KeyboardInterrupt:
+        stored = "the token was stored" if login.has_stored else "nothing was stored"
+        print(f"\nlogin: broken off; {stored}", file=sys.stderr)
+        raise
     if options.json:
         print(
             json.dumps(
@@ -45,9 +50,10 @@ def _request_token(options: argparse.Namespace, login: Login) -> str:
             return redirect.wait(options.wait)
         finally:
             redirect.close()
-    _show(options, login.url())
+    state = new_state()
+    _show(options, login.url(state=state))
     print("paste the request token, or the whole address the login ended at:", file=sys.stderr, flush=True)
-    return request_token_of(sys.stdin.readline())
+    return request_token_of(sys.stdin.readline(), state=state)
 
 
 def _show(options: argparse.Namespace, url: str) -> None:

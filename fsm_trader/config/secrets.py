@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from fsm_trader.config.files import is_file
+from fsm_trader.config.files import is_file, is_there
 from fsm_trader.core.settings import Secret
 from fsm_trader.strict_yaml import Node, Reader
 
@@ -83,6 +83,10 @@ class Secrets:
         return None
 
     def _from_file(self, node: Node, path: Path, source: str) -> tuple[str, str] | None:
+        if is_there(path) and not is_file(path):
+            # A pipe would hang whoever opens it, and give what it holds once only.
+            self._reader.fault(node, f"{source} is no file; expected a file with the secret alone")
+            return None
         try:
             with path.open("rb") as file:
                 return file.read(_MOST_BYTES).decode().strip(), source

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from fsm_trader.config.fields import Section
+from fsm_trader.config.files import is_file, is_there
 from fsm_trader.config.keys import SESSION_FILE
 from fsm_trader.config.paths import read_path
 from fsm_trader.core.limits import LEAST_ORDERS_PER_DAY, ORDERS_KEPT_PER_TRADE
@@ -57,6 +58,10 @@ def _calendar_file(section: Section, folder: Path) -> Path | None:
 
     path = read_path(section.reader, node, folder, "")
     if node.refused or path == folder:
+        return None
+    if is_there(path) and not is_file(path):
+        # A pipe would hang whoever opens it.
+        section.reader.fault(node, f"{path} is no file; expected a calendar in TOML")
         return None
     try:
         read_calendar(path)

@@ -93,10 +93,17 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class ContractsRead(msgspec.Struct, frozen=True):
-    """The options that may be traded today; *note* says what is not as it should be, empty when all is well."""
+    """The options of the day.
+
+    Args:
+        contracts: what is held is known by them in any case.
+        note: what a person should know, each doubt once; empty when there is nothing new.
+        stale: why they may not be today's, empty when they are; nothing is bought on stale ones.
+    """
 
     contracts: tuple[OptionContract, ...]
     note: str = ""
+    stale: str = ""
 
 
 class OrdersMoved(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ class TradeFacts(msgspec.Struct, frozen=True, kw_only=True):
         exit_signal: the strategy said EXIT on a candle that completed after the entry.
         square_off_due: the time to be flat has come.
         flatten_asked: a person asked for everything out.
+        may_buy_on: the decision to enter is young and stands: a further part of the entry may be sent.
     """
 
     trade: Trade
@@ -29,6 +30,7 @@ class TradeFacts(msgspec.Struct, frozen=True, kw_only=True):
     exit_signal: bool = False
     square_off_due: bool = False
     flatten_asked: bool = False
+    may_buy_on: bool = False
 
 
 class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):

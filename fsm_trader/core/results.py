@@ -51,9 +51,29 @@ def trade_result(trade: Trade, *, mark_paise: int | None = None) -> TradeResult:
     )
 
 
+class Nets:
+    """Net results, asked for again and again: one is reckoned anew only where its trade or its price has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Trade, int | None, int]] = {}
+
+    def of(self, trades: Iterable[Trade], marks: Mapping[int, int]) -> int:
+        """Return the net result in paise of *trades*, open ones at the newest price of their contract."""
+        before, self._known = self._known, {}
+        total = 0
+        for trade in trades:
+            mark = marks.get(trade.contract.token)
+            kept = before.get(trade.trade_id)
+            if kept is None or kept[0] is not trade or kept[1] != mark:
+                kept = (trade, mark, trade_result(trade, mark_paise=mark).net_paise)
+            self._known[trade.trade_id] = kept
+            total += kept[2]
+        return total
+
+
 def net_of(trades: Iterable[Trade], marks: Mapping[int, int]) -> int:
     """Net result in paise of *trades*, open ones at the newest price of their contract."""
-    return sum(trade_result(trade, mark_paise=marks.get(trade.contract.token)).net_paise for trade in trades)
+    return Nets().of(trades, marks)
 
 
 def _day_of(trade: Trade) -> date:

@@ -83,6 +83,14 @@ def read_tag(tag: str | None) -> TagParts | None:
     return parts if _fits(parts) else None
 
 
+def is_of_one_trade(left: str | None, right: str | None) -> bool:
+    """Tell whether two tags are ours and name the same trade, whatever their roles and attempts."""
+    one, other = read_tag(left), read_tag(right)
+    if one is None or other is None:
+        return False
+    return (one.day, one.trade_number, one.owner) == (other.day, other.trade_number, other.owner)
+
+
 def _fits(parts: TagParts) -> bool:
     return (
         1 <= parts.trade_number < 36**3

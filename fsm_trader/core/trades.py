@@ -174,6 +174,11 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
         """True while an order of this trade may still do something."""
         return any(not order.is_settled for order in self.orders)
 
+    @property
+    def is_flat(self) -> bool:
+        """True when something was bought, all of it is gone, and no order can change that."""
+        return self.filled(Role.ENTRY) > 0 and self.held == 0 and not self.has_open_order
+
     def gross_paise(self, mark_paise: int | None = None) -> int:
         """Profit or loss before charges; units still held count at *mark_paise*, or at cost where None."""
         bought, sold = self.value_paise(Role.ENTRY), self.value_paise(Role.EXIT) + self.outside_value_paise

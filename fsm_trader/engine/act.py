@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from fsm_trader.broker.protocol import Broker
+from fsm_trader.broker.protocol import Broker, PromptBroker
 from fsm_trader.core.candles import Candle, PriceSeen
 from fsm_trader.core.clock import Clock
+from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.events import (
     BookRead,
     CancelDone,
@@ -26,17 +27,19 @@ from fsm_trader.core.events import (
     SendAnswered,
     StandingRead,
 )
-from fsm_trader.core.orders import OrderBook, OrderReport, OrderRequest, Side
+from fsm_trader.core.orders import NetPosition, OrderBook, OrderReport, OrderRequest, Side
 from fsm_trader.core.tags import read_tag
 from fsm_trader.engine.retry import Retries
 from fsm_trader.engine.work import Job, Lane, LaneJob
 from fsm_trader.errors import LoginRequiredError, OutcomeUnknownError, RefusedError, UnavailableError
 from fsm_trader.machines.load import builtin_session
 from fsm_trader.machines.spec import MachineSpec, PolicySpec
-from fsm_trader.market.protocol import MarketFeed
+from fsm_trader.market.protocol import MarketFeed, PromptFeed
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+# An exit waits so long to be told what is held, and no longer.
+_GLANCE_WITHIN = timedelta(seconds=1.5)
 _OF_ACCOUNT = frozenset({"book", "standing"})
 
 
@@ -52,12 +55,21 @@ class Effects:
     ) -> None:
         self._broker = broker
         self._feed = feed
+        self._prompt = feed if isinstance(feed, PromptFeed) else None
         self._clock = clock
         self._retries = Retries(clock)
         spec = session_machine or builtin_session()
         self._policies = {call: spec.policies[name] for call, name in spec.calls.items()}
 
-    def send(self, trade_id: str, request: OrderRequest, policy: PolicySpec, *, look_first: bool = False) -> Job:
+    def send(
+        self,
+        trade_id: str,
+        request: OrderRequest,
+        policy: PolicySpec,
+        *,
+        look_first: bool = False,
+        by_book: bool = False,
+    ) -> Job:
         """Send an order whose intent is committed.
 
         Args:
@@ -65,11 +77,12 @@ class Effects:
             request: exactly what the intent says.
             policy: what may be tried again.
             look_first: sell only what the broker still holds (I3): the position is read right before sending.
+            by_book: what it holds is what its book says was bought and not sold: its positions are known not to tell.
         """
 
         def job() -> Event:
             sends = 0
-            missing = self._missing(request) if look_first else ""
+            missing = self._missing(request, by_book=by_book) if look_first else ""
             if missing:
                 return SendAnswered(trade_id, request.tag, "refused", None, missing, 0)
 
@@ -137,12 +150,41 @@ class Effects:
             price = self._asked("read_price", seen, key=f"price {token}")
             if price is None:
                 return ReadFailed("price", "no price yet today", token)
-            # A record built without decoding may carry anything, and a price of 0 would sell at any stop.
-            if price.token != token or type(price.last) is not int or price.last <= 0:
+            if _odd(price, token):
                 return ReadFailed("price", f"got {price}; expected whole paise above zero of token {token}", token)
             return PriceRead(price)
 
         return self._reading("price", token, read)
+
+    @property
+    def is_prompt(self) -> bool:
+        """True when the feed is told of prices before anybody asks."""
+        return self._prompt is not None
+
+    @property
+    def hears_orders(self) -> bool:
+        """True while we would be told of every order on the account that moves; at once."""
+        return self._prompt is not None and self._prompt.hears_orders(self._clock.now())
+
+    def watch(self, contract: OptionContract) -> None:
+        """Have the price of a contract at hand from now on, where the feed can do that; at once."""
+        if self._prompt is not None:
+            self._prompt.watch(contract, self._clock.now())
+
+    def candles_at_hand(self, token: int, after: datetime | None) -> CandlesRead | None:
+        """Return the candles of ``read_candles`` where nobody has to be asked for them, otherwise None; at once."""
+        if self._prompt is None:
+            return None
+        try:
+            candles = self._prompt.candles_at_hand(token, after=after, now=self._clock.now())
+        except UnavailableError:
+            return None  # Who asks for them is told.
+        return None if candles is None else CandlesRead(token, candles)
+
+    def price_at_hand(self, token: int) -> PriceSeen | None:
+        """Return a price that nobody has to be asked for, None where there is none; at once."""
+        price = None if self._prompt is None else self._prompt.price_at_hand(token, self._clock.now())
+        return None if price is None or _odd(price, token) else price
 
     def check_health(self, token: int, max_candle_age: timedelta, policy: PolicySpec) -> Job:
         """Ask for everything trading needs: the account, the order book, fresh candles of the index."""
@@ -166,14 +208,18 @@ class Effects:
             for what, check in checks:
                 try:
                     self._retries.call(policy, check, key=what)
+                except LoginRequiredError as error:
+                    # Every further question would meet the same.
+                    faults.append(f"{what}: {error}")
+                    login_required = True
+                    break
                 except UnavailableError as error:
                     faults.append(f"{what}: {error}")
-                    login_required = login_required or isinstance(error, LoginRequiredError)
             return HealthRead(tuple(faults), login_required, asked_at)
 
         return LaneJob("book", _telling(job, lambda why: HealthRead((why,))))
 
-    def _missing(self, request: OrderRequest) -> str:
+    def _missing(self, request: OrderRequest, *, by_book: bool = False) -> str:
         """Say why a sale would sell more than is held; empty when it would not, or when nobody can say.
 
         A broker that takes orders and cannot tell positions must not keep a position from being left: they are asked
@@ -181,8 +227,7 @@ class Effects:
         this journal may be gone, and theirs with them.
         """
         try:
-            book = self._broker.book()
-            positions = self._broker.positions()
+            book, positions = self._glance()
         except UnavailableError as error:
             _LOG.warning("positions cannot be read before %s: %s; it is sent all the same", request.tag, error)
             return ""
@@ -190,6 +235,8 @@ class Effects:
             return f"the broker has an order {request.tag} already; nothing was sent, and that one is followed (I2)"
         key = (request.exchange, request.tradingsymbol, request.product)
         net = sum(each.quantity for each in positions if (each.exchange, each.tradingsymbol, each.product) == key)
+        if by_book:
+            net = sum(_net_of(row) for row in book.orders if (row.exchange, row.tradingsymbol, row.product) == key)
         free = net - sum(_unsold(row) for row in book.orders if (row.exchange, row.tradingsymbol, row.product) == key)
         if free >= request.quantity:
             return ""
@@ -197,6 +244,11 @@ class Effects:
             f"the broker holds {net} {request.tradingsymbol}, {net - free} of them on sale by us, less than "
             f"{request.quantity}; nothing was sent (I3)"
         )
+
+    def _glance(self) -> tuple[OrderBook, tuple[NetPosition, ...]]:
+        if isinstance(self._broker, PromptBroker):
+            return self._broker.glance(_GLANCE_WITHIN)
+        return self._broker.book(), self._broker.positions()
 
     def _book(self) -> OrderBook:
         return self._asked("read_book", self._broker.book, key="book")
@@ -220,6 +272,16 @@ def _unsold(row: OrderReport) -> int:
     """Return how many units an order of ours may still sell."""
     is_ours = read_tag(row.tag) is not None
     return row.quantity - row.filled_quantity if is_ours and row.side is Side.SELL and not row.status.is_terminal else 0
+
+
+def _net_of(row: OrderReport) -> int:
+    """Return what an order brought into the account, below zero what it took."""
+    return row.filled_quantity if row.side is Side.BUY else -row.filled_quantity
+
+
+def _odd(price: PriceSeen, token: int) -> bool:
+    # A record built without decoding may carry anything, and a price of 0 would sell at any stop.
+    return price.token != token or type(price.last) is not int or price.last <= 0
 
 
 def _telling(job: Job, failed: Callable[[str], Event]) -> Job:

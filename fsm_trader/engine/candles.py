@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from fsm_trader.core.candles import Candle, PriceSeen
@@ -18,6 +18,8 @@ from fsm_trader.engine.signals import Said, Seat
 from fsm_trader.engine.trades import TradeDesk
 from fsm_trader.market.candles import CandleSeries
 
+_LOOKS_AHEAD_AFTER = timedelta(seconds=5)
+
 
 class CandleDesk:
     """Takes market facts in. Unusable ones are journaled and skipped, never guessed."""
@@ -31,6 +33,7 @@ class CandleDesk:
         self._series: dict[int, CandleSeries] = {}
         self._forming: dict[int, datetime] = {}
         self._frozen: set[str] = set()
+        self._looked_on: Candle | None = None
 
     def newest(self, token: int) -> datetime | None:
         """Return the start of the newest candle this process has taken of an instrument."""
@@ -84,18 +87,41 @@ class CandleDesk:
         if new:
             rows.append(CandlesSeen(tuple(new)))
         rows += [self._row(said) for said in says if said in fresh or self._is_in(said.settings.name)]
-        if rows:
+        entered = self._entered(new, says, fresh, rows, now) if new else None
+        if rows and (not new or self._floor.ledger.last_candle.get(self._index) != new[-1]):
             self._floor.commit(*rows)
         for trade in self._floor.ledger.open_trades:
             if any(said.settings.name == trade.strategy and said.signal is Signal.EXIT for said in says):
                 step = partial(self._trades.step, self._floor.ledger.trades[trade.trade_id], "check")
                 self._floor.guard(step, of=trade.trade_id)
         for said in fresh:
+            if said is entered:
+                continue
             if said.signal is Signal.BUY and said.candle.end == new[-1].end:
                 self._entries.consider(said, now)
             elif said.signal is Signal.BUY:
                 late = f"said on a candle that ended at {said.candle.end:%H:%M}, known only after a later one"
                 self._floor.commit(EntryBlocked(said.settings.name, said.candle.start, (late,)))
+
+    def _entered(
+        self, new: Sequence[Candle], says: Sequence[Said], fresh: Sequence[Said], rows: Sequence[Record], now: datetime
+    ) -> Said | None:
+        """Enter on the only thing that was said in the commit that says it: a second one costs the order its place."""
+        if not self._floor.effects.is_prompt or len(says) != 1 or len(fresh) != 1:
+            return None
+        if says[0].signal is not Signal.BUY or says[0].candle.end != new[-1].end:
+            return None
+        entered: list[bool] = []
+        self._floor.guard(lambda: entered.append(self._entries.at_once(says[0], rows, now)))
+        return says[0] if entered == [True] else None
+
+    def on_time(self, now: datetime) -> None:
+        """Look ahead some time after a candle, when whatever followed from it has left."""
+        candle = self._floor.ledger.last_candle.get(self._index)
+        if candle is None or candle is self._looked_on or now < candle.end + _LOOKS_AHEAD_AFTER:
+            return
+        self._looked_on = candle
+        self._entries.look_ahead((seat.settings for seat in self._seats), candle.close)
 
     def _option_candles(self, token: int, accepted: Sequence[Candle], rows: Sequence[Record]) -> None:
         """Show candles to the trades that hold the contract.

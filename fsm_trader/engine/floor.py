@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from fsm_trader.machines.run import Machine
 
 _LOG = logging.getLogger(__name__)
 _STUMBLES_MOST = 20
+_NET_HOLDS = timedelta(seconds=3)
 
 
 class Observer(Protocol):
@@ -50,6 +51,8 @@ class Floor:
         fault: a defect that was met, empty while none was; no entry is taken with one.
         logged_out: no token works, by the newest word on our health.
         broker_heard_at: when the broker last gave a whole and good answer, None before the first.
+        net_asked_at: when it was last asked for book and net positions, and told both; None before the first time.
+        orders_moved_at: when we were last told that an order on the account moved, whoever gave it.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where everything meets, all by name
@@ -84,6 +87,8 @@ class Floor:
         self.fault = ""
         self.logged_out = False
         self.broker_heard_at: datetime | None = None
+        self.net_asked_at: datetime | None = None
+        self.orders_moved_at: datetime | None = None
         self.highest_seen = 0
         self.unreconciled = "the broker was not asked yet"
         self._untold: list[str] = []
@@ -130,6 +135,18 @@ class Floor:
         late, self._late = self._late, []
         for entries in late:
             self._tell(partial(_committed, entries=entries, ledger=self.ledger))
+
+    def is_net_known(self, since: datetime) -> bool:
+        """Tell whether what the broker said of its positions after *since* still holds.
+
+        For some moments it does. For longer only while we would be told of every order on the account: of those that
+        people give by hand, and of the broker's own.
+        """
+        asked, moved, now = self.net_asked_at, self.orders_moved_at, self.clock.now()
+        if asked is None or asked < since or (moved is not None and moved >= asked):
+            return False
+        is_told = self.effects.hears_orders
+        return now - asked <= (2 * self.settings.broker.reconcile_interval if is_told else _NET_HOLDS)
 
     def next_trade_number(self) -> int:
         """Return the number of the next trade: no tag is used twice, not one of an order this journal never saw."""

@@ -8,6 +8,7 @@ from functools import partial
 
 from fsm_trader.core.events import CancelDone, SendAnswered
 from fsm_trader.core.orders import Fill, OrderBook, OrderReport, merge
+from fsm_trader.core.parts import is_left_behind
 from fsm_trader.core.records import AlarmRaised, CancelAnswered, FillSeen, OrderAnswered, OrderSeen, Record
 from fsm_trader.core.trades import Trade, TradeOrder
 from fsm_trader.engine.floor import Floor
@@ -49,6 +50,8 @@ class OrderDesk:
                 rows = reports.get(order.tag)
                 if order.is_settled and (order.report is not None or rows is None):
                     continue  # One that was given up and turns up after all is not done: it is followed again.
+                if is_left_behind(trade, order):
+                    continue  # Its trade may be selling by now: this one gets a trade of its own (``adopt``).
                 if rows is None:
                     self._unseen(trade.trade_id, order, book.read_at)
                     continue

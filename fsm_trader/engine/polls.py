@@ -46,13 +46,14 @@ class Polls:
         A reading that has not answered for ``LOST_AFTER`` is asked for anew: one hanging request must not blind the
         trade it was made for.
         """
-        due = [key for key, at in self._due.items() if at <= now and not self._is_awaited(key, now)]
+        due = [key for key, at in self._due.items() if at <= now and not self.is_awaited(key, now)]
         for key in due:
             del self._due[key]
             self._under_way[key] = now
         return due
 
-    def _is_awaited(self, key: ReadingKey, now: datetime) -> bool:
+    def is_awaited(self, key: ReadingKey, now: datetime) -> bool:
+        """Tell whether a reading is under way whose answer is still waited for."""
         began = self._under_way.get(key)
         return began is not None and now - began < LOST_AFTER
 

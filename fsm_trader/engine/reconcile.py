@@ -6,7 +6,8 @@ finds is a row; what it changes, it changes through the trade machines.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -15,8 +16,8 @@ import msgspec
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.events import StandingRead
 from fsm_trader.core.ledger import FINAL_TRADE_STATES
-from fsm_trader.core.orders import OrderBook, Role, Side
-from fsm_trader.core.reconcile import Finding, Rule, compare_positions, key_of
+from fsm_trader.core.orders import NetPosition, OrderBook, Role, Side
+from fsm_trader.core.reconcile import Finding, Key, Rule, compare_positions, key_of
 from fsm_trader.core.records import (
     AlarmRaised,
     Found,
@@ -48,6 +49,31 @@ class _Suspicion(msgspec.Struct, frozen=True):
     since: datetime
 
 
+class _Sales(msgspec.Struct):
+    """What is missing of a contract, and what the book says about that.
+
+    Args:
+        missing: units that positions do not show, over all our trades of the contract.
+        units: what others sold and nobody counted, less what they bought; *value_paise* what it brought, if known.
+        gone: of the missing ones, how many the book's orders, taken together, do not leave us; it counts down as the
+            trades take their part.
+    """
+
+    missing: int
+    units: int
+    value_paise: int | None
+    gone: int
+
+    @property
+    def explains(self) -> bool:
+        """True when the one is the other."""
+        return self.units == self.missing
+
+    def value_of(self, quantity: int) -> int | None:
+        """Return what a part brought, None where the book does not tell."""
+        return None if self.value_paise is None else self.value_paise * quantity // self.units
+
+
 class ReconcileDesk:
     """Holds the broker's standing against the ledger.
 
@@ -61,6 +87,7 @@ class ReconcileDesk:
         self._adoption = AdoptionDesk(floor, trades, contracts)
         self._owner = owner_of(floor.settings.session.name)
         self._suspected: dict[str, _Suspicion] = {}
+        self._unshown: set[str] = set()
         self._said: set[str] = set()
         self._has_asked = False
 
@@ -109,22 +136,27 @@ class ReconcileDesk:
         ]
         self._tell(findings)
         sold = [found for found in findings if found.rule is Rule.SOLD_OUTSIDE]
-        still_open = [found for found in sold if self._sold(found, event.book)]
+        sales = self._sales(sold, event.book)
+        still_open = [found for found in sold if self._sold(found, event, sales)]
         # A trade with an open order was not judged: what is suspected of it stands.
         named = {found.trade_id for found in sold}
         named |= {trade.trade_id for trade in self._floor.ledger.open_trades if trade.has_open_order}
         self._suspected = {key: known for key, known in self._suspected.items() if key in named}
-        self._trades.doubted = frozenset(self._suspected)
-        self._floor.unreconciled = self._why_not_sure(event.book.read_at)
+        self._unshown &= set(self._suspected)
+        self._trades.doubted, self._trades.unshown = frozenset(self._suspected), frozenset(self._unshown)
+        self._floor.unreconciled = self._why_not_sure(event.book.read_at, findings)
         return bool(still_open)
 
-    def _why_not_sure(self, read_at: datetime) -> str:
-        """Say why the broker's answer does not prove yet that nothing is missing, empty when it does."""
+    def _why_not_sure(self, read_at: datetime, findings: Sequence[Finding]) -> str:
+        """Say why nothing is bought on this answer of the broker, empty where it agrees with us."""
         damaged_at = self._floor.ledger.damaged_at
-        if damaged_at is None or read_at >= damaged_at + self._floor.settings.broker.settle:
-            return ""
-        # Orders whose rows are gone may be shown late, and one answer without them proves nothing.
-        return f"rows of the journal were found gone at {damaged_at:%H:%M:%S}; the broker is watched for a while first"
+        if damaged_at is not None and read_at < damaged_at + self._floor.settings.broker.settle:
+            # Orders whose rows are gone may be shown late, and one answer without them proves nothing.
+            gone = f"rows of the journal were found gone at {damaged_at:%H:%M:%S}"
+            return f"{gone}; the broker is watched for a while first"
+        if self._suspected:
+            return f"the broker does not show what {', '.join(sorted(self._suspected))} holds"
+        return next((found.text for found in findings if self._needs_a_person(found)), "")
 
     def _number_after(self, book: OrderBook) -> None:
         """Number new trades after every order of ours at the broker, those that this journal never saw among them."""
@@ -153,28 +185,78 @@ class ReconcileDesk:
         symbols = {trade.contract.tradingsymbol for trade in suspects}
         return found.rule is Rule.FOREIGN_POSITION and found.tradingsymbol in symbols
 
-    def _sold(self, found: Finding, book: OrderBook) -> bool:
+    def _sales(self, sold: Sequence[Finding], book: OrderBook) -> dict[Key, _Sales]:
+        """Hold what is missing of each contract, over all its trades, against what others sold of it."""
+        trades = self._floor.ledger.trades
+        missing: Counter[Key] = Counter()
+        for found in sold:
+            if found.trade_id is not None:
+                missing[key_of(trades[found.trade_id])] += found.quantity
+        return {key: _sales_of(key, count, trades.values(), book) for key, count in missing.items()}
+
+    def _sold(self, found: Finding, event: StandingRead, sales: Mapping[Key, _Sales]) -> bool:
         """Believe a missing position once that is sure; return whether it has to be looked at again soon.
 
         Sales in the book that explain it are believed at the second look. Without them the broker may only be late in
-        showing what it holds, so it is believed once it was seen for the whole settling time.
+        showing what it holds. After the whole settling time it is believed where the book cannot tell: of what was
+        bought on an earlier day, goes under another product now, or may have been sold by an exit of ours whose fate
+        nobody knows. Of the rest the book is believed: it holds every order of the day.
         """
         if found.trade_id is None:
             return False
-        floor = self._floor
+        floor, book = self._floor, event.book
         trade = floor.ledger.trades[found.trade_id]
         known = self._suspected.get(found.trade_id)
         if known is None or known.quantity != found.quantity:
             self._suspected[found.trade_id] = _Suspicion(found.quantity, book.read_at)
             return True
-        value = _foreign_value(trade, found.quantity, book)
-        if value is None and book.read_at < known.since + floor.settings.broker.settle:
+        by_others = sales[key_of(trade)]
+        if not by_others.explains and book.read_at < known.since + floor.settings.broker.settle:
             return True
-        del self._suspected[found.trade_id]
-        row = SoldOutside(found.trade_id, found.quantity, value, found.text)
-        alarm = AlarmRaised(f"{found.text}. It is not sold again.", found.trade_id)
-        floor.guard(partial(self._trades.step, trade, "position_gone", news=(row, alarm)), of=trade.trade_id)
+        quantity = found.quantity
+        if not by_others.explains and self._is_in_the_book(trade, event.positions):
+            quantity = min(by_others.gone, found.quantity)
+            by_others.gone -= quantity
+        if quantity < found.quantity:
+            self._hold_on(trade, found)
+        else:
+            del self._suspected[found.trade_id]
+        if quantity:
+            self._gone(trade, found, quantity, by_others.value_of(quantity) if by_others.explains else None)
         return False
+
+    def _is_in_the_book(self, trade: Trade, positions: Sequence[NetPosition]) -> bool:
+        """Tell whether the book of today holds all that was bought and sold of a trade."""
+        is_known = all(order.report is not None or order.answer == "refused" for order in trade.orders_of(Role.EXIT))
+        return trade.session == self._floor.session and is_known and not _is_elsewhere(trade, positions)
+
+    def _gone(self, trade: Trade, found: Finding, units: int, value: int | None) -> None:
+        row = SoldOutside(trade.trade_id, units, value, found.text)
+        what = found.text if units == found.quantity else f"{found.text}, {units} of them by the book too"
+        alarm = AlarmRaised(f"{what}. It is not sold again.", trade.trade_id)
+        step = partial(self._trades.step, trade, "position_gone", news=(row, alarm))
+        self._floor.guard(step, of=trade.trade_id)
+
+    def _hold_on(self, trade: Trade, found: Finding) -> None:
+        """Keep a position that the broker's positions do not show and its book says we have; it is told once."""
+        if trade.trade_id in self._unshown:
+            return
+        self._unshown.add(trade.trade_id)
+        what = f"{found.quantity} {trade.contract.tradingsymbol}"
+        text = (
+            f"{trade.trade_id}: the broker's positions do not show {what}, and its book has no sale of them: they are "
+            "held, and left by the book. No entry until they show. It needs a person."
+        )
+        self._floor.commit(AlarmRaised(text, trade.trade_id, level=1 + trade.alarm_level))
+
+
+def _is_elsewhere(trade: Trade, positions: Sequence[NetPosition]) -> bool:
+    """Tell whether the account holds the contract under another product: somebody may have converted it."""
+    exchange, symbol, product = key_of(trade)
+    return any(
+        (each.exchange, each.tradingsymbol) == (exchange, symbol) and each.product != product and each.quantity > 0
+        for each in positions
+    )
 
 
 def _lapsed(trade: Trade) -> list[Record]:
@@ -198,19 +280,19 @@ def _lapsed(trade: Trade) -> list[Record]:
     return [*rows, AlarmRaised(text, trade.trade_id)]
 
 
-def _foreign_value(trade: Trade, quantity: int, book: OrderBook) -> int | None:
-    """Return what sales that are not ours brought, None unless the book holds exactly *quantity* units of them."""
-    own = {order.order_id for order in trade.orders_of(Role.EXIT)}
-    sales = {
-        row.order_id
-        for row in book.orders
-        if row.side is Side.SELL
-        and (row.exchange, row.tradingsymbol, row.product) == key_of(trade)
-        and row.order_id not in own
-        and read_tag(row.tag) is None
-    }
-    since = trade.filled_at or trade.opened_at
-    fills = [fill for fill in book.fills if fill.order_id in sales and fill.at >= since]
-    if sum(fill.quantity for fill in fills) != quantity:
-        return None
-    return sum(fill.quantity * fill.price_paise for fill in fills)
+def _sales_of(key: Key, missing: int, trades: Iterable[Trade], book: OrderBook) -> _Sales:
+    """Reckon what others sold of a contract since we first held it, less what was counted as sold by them before."""
+    ours = [trade for trade in trades if key_of(trade) == key and trade.filled_at is not None]
+    since = min(trade.filled_at for trade in ours if trade.filled_at is not None)
+    rows = [row for row in book.orders if (row.exchange, row.tradingsymbol, row.product) == key]
+    sides = {row.order_id: row.side for row in rows if read_tag(row.tag) is None}
+    fills = [fill for fill in book.fills if fill.order_id in sides and fill.at >= since]
+    sold = [fill for fill in fills if sides[fill.order_id] is Side.SELL]
+    bought = sum(fill.quantity for fill in fills) - sum(fill.quantity for fill in sold)
+    units = sum(fill.quantity for fill in sold) - bought - sum(trade.sold_outside for trade in ours)
+    value = sum(fill.quantity * fill.price_paise for fill in sold) - sum(trade.outside_value_paise for trade in ours)
+    # Where they bought some of it as well, nobody can tell which sale was of ours.
+    is_known = not bought and units > 0
+    in_book = sum(row.filled_quantity if row.side is Side.BUY else -row.filled_quantity for row in rows)
+    gone = max(0, min(missing, sum(trade.held for trade in ours) - in_book))
+    return _Sales(missing, units, value if is_known else None, gone)

@@ -16,6 +16,7 @@ FINAL = "CLOSED"
 _HALTED = "HALTED"
 # WAITING -> HEALTH_CHECK -> TRADING -> SQUARING_OFF -> CLOSED is the longest way; more moves at once are a circle.
 _MOVES_AT_ONCE = 8
+_JUST_AFTER = timedelta(milliseconds=1)
 
 
 class SessionDesk:
@@ -30,7 +31,8 @@ class SessionDesk:
         self._due: Deadline | None = None
         self._checking_since: datetime | None = None
         self._lost_at: datetime | None = None
-        self._last_facts: SessionFacts | None = None
+        # What the machine was asked last about the clock, and led nowhere: the same question has the same answer.
+        self._asked_last: tuple[str, SessionFacts] | None = None
 
     @property
     def state(self) -> str:
@@ -71,20 +73,26 @@ class SessionDesk:
             self._due = self._deadline(self.state)
             self._fire(trigger)
         for _ in range(_MOVES_AT_ONCE):
-            facts = self._facts(now)
-            if facts == self._last_facts or not self._fire("clock", facts):
-                self._last_facts = facts
+            question = (self.state, self._facts(now))
+            if question == self._asked_last or not self._fire("clock", question[1]):
+                self._asked_last = question
                 return
 
     def next_moment(self, now: datetime) -> datetime | None:
         """Return when the session must be looked at again."""
         if self.is_over:
             return None
-        if self._facts(now) != self._last_facts:
+        if (self.state, self._facts(now)) != self._asked_last:
             # What was just read changes the answer: a dead token must not wait for the next poll to be heeded.
             return now
-        moments = [self._floor.plan.next_boundary(now), self._due.at if self._due else None]
+        moments = [self._floor.plan.next_boundary(now), self._due.at if self._due else None, self._stale_at(now)]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _stale_at(self, now: datetime) -> datetime | None:
+        """Return when the newest candle becomes too old, None where it is or there is none."""
+        candle = self._floor.ledger.last_candle.get(self._floor.settings.market.underlying.token)
+        stale_at = None if candle is None else candle.end + self._floor.settings.market.max_candle_age + _JUST_AFTER
+        return stale_at if stale_at is not None and stale_at > now else None
 
     def health_read(self, event: HealthRead) -> None:
         """Take the answer of a health check; it is journaled when it says something new."""
@@ -98,13 +106,11 @@ class SessionDesk:
         if changed:
             self._floor.commit(HealthSeen(event.faults, event.login_required))
         self._fire("health_seen")
-        self._last_facts = None
 
     def asked(self, row: OperatorAsked, *, fault: str = "") -> None:
         """Take a person's order, with the alarm of a *fault* in it; it holds until the next one, over restarts too."""
         self._floor.commit(row, *([AlarmRaised(fault)] if fault else []))
         self._fire(row.verb)
-        self._last_facts = None
 
     def _heed(self) -> None:
         """Follow a person's word that was journaled by a process that ended before it could."""

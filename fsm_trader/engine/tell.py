@@ -27,6 +27,7 @@ from fsm_trader.core.summary import summarise
 from fsm_trader.core.trades import Trade
 from fsm_trader.notify import messages
 from fsm_trader.notify.protocol import Notice, Notifier
+from fsm_trader.notify.spacing import Spacing
 from fsm_trader.ops.logs import step
 
 _LOG = logging.getLogger(__name__)
@@ -63,11 +64,15 @@ class LogObserver:
 
 
 class NoticeObserver:
-    """Tells a notifier what a person wants to know, in the words of ``notify.messages``."""
+    """Tells a notifier what a person wants to know, in the words of ``notify.messages``.
+
+    An alarm of a trade that is raised again and again is told further and further apart; the journal has each.
+    """
 
     def __init__(self, notifier: Notifier, *, underlying: str) -> None:
         self._notifier = notifier
         self._underlying = underlying
+        self._spacing = Spacing()
 
     def committed(self, entries: Sequence[Entry], ledger: Ledger) -> None:
         """Turn rows into notices; most rows are none."""
@@ -87,13 +92,27 @@ class NoticeObserver:
             case OrderAnswered():
                 return _order_text(ledger.trades[record.trade_id], record)
             case TradeMoved():
+                if record.source != record.dest:
+                    self._spacing.forget(record.trade_id)
                 return _trade_text(ledger.trades[record.trade_id], record)
             case AlarmRaised():
-                return messages.alarm_text(text=record.text, level=record.level, trade_id=record.trade_id)
+                return self._alarm(record, ledger)
             case RunStarted() | SessionMoved():
                 return _session_news(entry, ledger)
             case _:
                 return None
+
+    def _alarm(self, record: AlarmRaised, ledger: Ledger) -> str | None:
+        trade_id = record.trade_id
+        if trade_id is not None and not self._spacing.is_due(trade_id, record.level):
+            return None
+        trade = None if trade_id is None else ledger.trades.get(trade_id)
+        return messages.alarm_text(
+            text=record.text,
+            level=record.level,
+            trade_id=trade_id,
+            may_be_held=trade is not None and trade.state == "PENDING_ENTRY",
+        )
 
     def _signal(self, record: SignalSeen, ledger: Ledger) -> str | None:
         is_in = any(trade.strategy == record.strategy for trade in ledger.open_trades)
@@ -118,7 +137,7 @@ def _order_text(trade: Trade, record: OrderAnswered) -> str | None:
             trade_id=trade.trade_id,
             symbol=trade.contract.tradingsymbol,
             quantity=order.request.quantity,
-            lots=trade.lots,
+            lots=order.request.quantity // trade.contract.lot_size,
             order_id=record.order_id,
         )
     if record.answer == "accepted":

@@ -69,6 +69,7 @@ class Trader:
         self.next_moment = floor.clock.now()
         self.session = SessionDesk(floor)
         self.trades = TradeDesk(floor)
+        self.trades.parts.know(contracts)
         self.orders = OrderDesk(floor, self.trades)
         self.entries = EntryDesk(floor, self.trades, contracts)
         self.candles = CandleDesk(floor, self.trades, self.entries, seats)
@@ -180,31 +181,39 @@ class Trader:
     def _health_read(self, event: HealthRead) -> None:
         was_out = self.session.login_required
         self.session.health_read(event)
+        if self.floor.effects.is_prompt and self.session.state in WATCHING:
+            # The check looked at the candles too, and one that it was given is not announced a second time.
+            self._want(ReadingKey("candles", self.floor.settings.market.underlying.token), self.floor.clock.now())
         if was_out and not event.login_required:
             # What could not be sent without a token is sent now, and not at its next turn.
             self.trades.hurry_exits()
 
     def _contracts_read(self, event: ContractsRead) -> None:
         self._answered(ReadingKey("instruments"))
-        self.entries.know(event.contracts)
+        self.entries.know(event.contracts, event.stale)
         self.reconcile.know(event.contracts)
+        self.trades.parts.know(event.contracts)
         if event.note:
-            self.floor.commit(AlarmRaised(f"instruments: {event.note}."))
+            follows = " What is held is looked after; nothing is bought until today's is there." if event.stale else ""
+            self.floor.commit(AlarmRaised(f"instruments: {event.note}.{follows}"))
 
     def _look_at_orders(self, now: datetime) -> None:
         """Ask the broker soon; however often it is told of, once in the time between two looks at the book."""
+        self.floor.orders_moved_at = now
         after = self.floor.settings.broker.order_poll_interval
         if self._hinted_at is not None and timedelta(0) <= now - self._hinted_at < after:
             self._want(_STANDING, self._hinted_at + after)
             return
         self._hinted_at = now
-        is_ours = any(trade.has_open_order for trade in self.floor.ledger.open_trades)
-        self._want(_BOOK if is_ours else _STANDING, now)
+        # Positions too: whose order it was nobody says, and it may have sold what a trade of ours holds.
+        self._want(_STANDING, now)
 
     def _standing_read(self, event: StandingRead, now: datetime) -> None:
         self._answered(_STANDING)
         self.orders.book_read(event.book)
         again = self.reconcile.standing_read(event)
+        # Not earlier: what is missing there is in doubt only now.
+        self.floor.net_asked_at = event.book.read_at
         if self.session.is_over:
             self._is_swept = self._is_swept_by_answer = True
         if again:
@@ -224,11 +233,13 @@ class Trader:
         if squared_off:
             self._check_all()
         self._give_up_after_close(now)
-        if self._looked and self.session.state in WATCHING:
+        if self._looked and self.floor.effects.is_prompt:
             # A candle that the stream has completed is taken in this turn, not in the next one.
-            self._want(ReadingKey("candles", self.floor.settings.market.underlying.token), self._next_candle(now))
+            self._want_candle(now)
         for key in self._polls.take_due(now):
-            self.floor.worker.submit(self._job(key))
+            self._read(key)
+        if self.floor.effects.is_prompt:
+            self.floor.guard(partial(self.candles.on_time, now))
 
     def _give_up_after_close(self, now: datetime) -> None:
         """End the day some minutes after the market closed: no order is taken any more, the next start goes on."""
@@ -252,9 +263,7 @@ class Trader:
 
     def _wish(self, now: datetime) -> None:
         settings = self.floor.settings
-        if self.session.state in WATCHING:
-            index = ReadingKey("candles", settings.market.underlying.token)
-            self._want(index, self._next_candle(now))
+        self._want_candle(now)
         is_last = self.session.is_over and not self._is_swept and self._last_looks == _LAST_LOOKS
         if is_last:
             self._want(_STANDING, now)
@@ -275,6 +284,12 @@ class Trader:
         if not self._polls.is_wanted(key):
             self._polls.want(key, next_on_grid(now, interval))
 
+    def _want_candle(self, now: datetime) -> None:
+        index = ReadingKey("candles", self.floor.settings.market.underlying.token)
+        # While a reading is under way nobody knows which candle is the next one.
+        if self.session.state in WATCHING and not self._polls.is_awaited(index, now):
+            self._want(index, self._next_candle(now))
+
     def _next_candle(self, now: datetime) -> datetime:
         if not self._looked:
             # The first look needs no candle to complete: a late start finds the whole morning there.
@@ -282,6 +297,14 @@ class Trader:
             return now
         known = self._feed.next_candle_at(now)
         return known if known is not None else next_on_grid(now, self.floor.settings.session.poll_interval)
+
+    def _read(self, key: ReadingKey) -> None:
+        if key.what == "candles":
+            found = self.floor.effects.candles_at_hand(key.token, self.candles.newest(key.token))
+            if found is not None:
+                self.floor.guard(partial(self.handle, found))
+                return
+        self.floor.worker.submit(self._job(key))
 
     def _job(self, key: ReadingKey) -> Job:
         effects = self.floor.effects

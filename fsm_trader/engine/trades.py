@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -11,6 +11,7 @@ from fsm_trader.core.facts import TradeFacts
 from fsm_trader.core.ledger import Ledger
 from fsm_trader.core.levels import decisive_price, level_of
 from fsm_trader.core.orders import OrderKind, OrderRequest, Role, Side
+from fsm_trader.core.parts import is_entry_part_due
 from fsm_trader.core.records import (
     AlarmRaised,
     CancelIntended,
@@ -24,6 +25,8 @@ from fsm_trader.core.tags import TagParts, make_tag, owner_of
 from fsm_trader.core.trades import Trade, TradeOrder
 from fsm_trader.engine.effort import Effort, Seen
 from fsm_trader.engine.floor import Floor
+from fsm_trader.engine.pace import paced, undone_exits
+from fsm_trader.engine.parts import Parts
 from fsm_trader.errors import StuckTradeError
 from fsm_trader.machines.run import Machine, Step
 from fsm_trader.machines.spec import PolicySpec
@@ -31,13 +34,6 @@ from fsm_trader.machines.spec import PolicySpec
 # A step may lead to another at once (ACTIVE with its stop already passed); more than this many means the machine
 # file moves in circles.
 _STEPS_AT_ONCE = 4
-
-# An exit that fails again and again is sent at its own pace at first, then at half of it and so on, down to this one: a
-# tag has room for 1,295 attempts, and they have to last a day on which the broker refuses everything.
-_EXITS_AT_ONE_PACE = 16
-_SLOWEST_PACE = timedelta(seconds=30)
-# Without a token an exit cannot be taken. It is tried all the same, and sent at once when a person has logged in.
-_LOGGED_OUT_PACE = timedelta(minutes=1)
 
 _ROLE_OF_ACTION = {
     "place_entry": Role.ENTRY,
@@ -52,6 +48,7 @@ class TradeDesk:
 
     Attributes:
         doubted: trades whose position the broker did not show when it was last compared; it may be gone, or shown late.
+        parts: how much one order may carry.
     """
 
     def __init__(self, floor: Floor) -> None:
@@ -60,7 +57,9 @@ class TradeDesk:
         self._snoozed: dict[str, datetime] = {}
         self._sending: set[str] = set()
         self.doubted: frozenset[str] = frozenset()
+        self.unshown: frozenset[str] = frozenset()
         self._began = floor.clock.now()
+        self.parts = Parts(floor)
         self._actions: dict[str, Callable[[Effort, str, PolicySpec | None], None]] = {
             "place_entry": self._place_entry,
             "place_exit": self._place_exit,
@@ -112,12 +111,13 @@ class TradeDesk:
         if self._floor.machine_of(trade.machine).handles(trade.state, "check"):
             self.step(trade, "check")
 
-    def open(self, first: Record, trade: Trade) -> bool:
+    def open(self, first: Record, trade: Trade, *, before: Sequence[Record] = ()) -> bool:
         """Open a trade: its first row, the transition out of IDLE and the entry's intent are one commit.
 
-        False when the definition's guards let nothing out of IDLE; then nothing was committed.
+        Rows that come *before* are in it too. False when the definition's guards let nothing out of IDLE; then nothing
+        was committed.
         """
-        effort = Effort(trade, self._floor.clock.now(), [first])
+        effort = Effort(trade, self._floor.clock.now(), [*before, first])
         if self._fire(effort, self._floor.machine_of(trade.machine), "enter", Seen()) is None:
             return False
         self._carry_out(effort)
@@ -154,7 +154,7 @@ class TradeDesk:
             due = self._due(trade)
             if trade.deadline is None or due is None or due > now:
                 continue
-            self._floor.guard(partial(self.step, trade, trade.deadline.trigger), of=trade.trade_id)
+            self._floor.guard(partial(self.step, trade, _at_its_time(trade, trade.deadline)), of=trade.trade_id)
             after = self._floor.ledger.trades[trade.trade_id]
             if after.deadline == trade.deadline:
                 # No transition answered, or the step failed: it is asked again in a while, and nothing waits for it.
@@ -165,7 +165,7 @@ class TradeDesk:
         for trade in self._floor.ledger.open_trades:
             is_waiting = trade.state == "PENDING_EXIT" and all(order.is_settled for order in trade.orders)
             if is_waiting and trade.deadline is not None:
-                self._floor.guard(partial(self.step, trade, trade.deadline.trigger), of=trade.trade_id)
+                self._floor.guard(partial(self.step, trade, _at_its_time(trade, trade.deadline)), of=trade.trade_id)
 
     def answered(self, tag: str) -> None:
         """Take note that no further request about an order can leave this process."""
@@ -195,16 +195,18 @@ class TradeDesk:
 
     def _fire(self, effort: Effort, machine: Machine, trigger: str, seen: Seen) -> Step | None:
         trade, plan = effort.trade, self._floor.plan
+        exit_signal = _exit_said(self._floor.ledger, trade)
         facts = TradeFacts(
             trade=trade,
             now=effort.now,
             low=seen.low,
             high=seen.high,
             last=seen.last,
-            exit_signal=_exit_said(self._floor.ledger, trade),
+            exit_signal=exit_signal,
             # What an earlier day left open has its square-off behind it.
             square_off_due=effort.now >= plan.square_off or trade.session != self._floor.session,
             flatten_asked=self._floor.ledger.flatten_asked or self._floor.leaving,
+            may_buy_on=not exit_signal and self._may_buy_on(trade, machine, effort.now),
         )
         step = machine.fire(trade.state, trigger, facts)
         if step is None:
@@ -225,6 +227,12 @@ class TradeDesk:
         self._snoozed.pop(trade.trade_id, None)
         return step
 
+    def _may_buy_on(self, trade: Trade, machine: Machine, now: datetime) -> bool:
+        timeout = machine.spec.state(trade.state).timeout
+        if timeout is None or not is_entry_part_due(trade):
+            return False
+        return self.parts.may_buy_on(trade, now, within=self._length(timeout.after))
+
     def _deadline(self, effort: Effort, machine: Machine, step: Step) -> Deadline | None:
         timeout = machine.spec.state(step.dest).timeout
         if timeout is None:
@@ -238,9 +246,7 @@ class TradeDesk:
             return None if hold is None else Deadline(start + hold, timeout.trigger)
         length = self._length(timeout.after)
         if step.dest == "PENDING_EXIT":
-            length = _paced(length, len(effort.trade.orders_of(Role.EXIT)))
-            if self._floor.logged_out:
-                length = max(length, _LOGGED_OUT_PACE)
+            length = paced(length, undone_exits(effort.trade), logged_out=self._floor.logged_out)
         return Deadline(effort.now + length, timeout.trigger)
 
     def _length(self, after: timedelta | str) -> timedelta:
@@ -253,10 +259,11 @@ class TradeDesk:
 
     def _place_entry(self, effort: Effort, action: str, policy: PolicySpec | None) -> None:
         trade = effort.trade
-        if trade.orders_of(Role.ENTRY):
+        if trade.orders_of(Role.ENTRY) and not is_entry_part_due(trade):
             self._refuse(effort, "an entry was sent before for this trade; it is never sent twice (I2, I6)")
             return
-        self._place(effort, Side.BUY, trade.quantity, action, policy)
+        quantity = self.parts.next_of(trade, trade.quantity - trade.filled(Role.ENTRY))
+        self._place(effort, Side.BUY, quantity, action, policy)
 
     def _place_exit(self, effort: Effort, action: str, policy: PolicySpec | None) -> None:
         trade = effort.trade
@@ -266,7 +273,7 @@ class TradeDesk:
         if trade.held < 1:
             self._refuse(effort, f"nothing is held ({trade.held} units), so no exit is sent (I3)")
             return
-        self._place(effort, Side.SELL, trade.held, action, policy)
+        self._place(effort, Side.SELL, self.parts.next_of(trade, trade.held), action, policy)
 
     def _place(self, effort: Effort, side: Side, quantity: int, action: str, policy: PolicySpec | None) -> None:
         trade, role = effort.trade, _ROLE_OF_ACTION[action]
@@ -285,12 +292,22 @@ class TradeDesk:
         )
         checked = _policy(action, policy)
         effort.note(OrderIntended(trade.trade_id, role, attempt, request, checked.name))
-        # The first exit of a trade this process has followed from its entry goes out at once; others look first.
-        is_followed = trade.opened_at >= self._began and trade.session == self._floor.session and not trade.is_adopted
-        is_sure = attempt == 1 and is_followed and trade.trade_id not in self.doubted
-        look_first = role is Role.EXIT and not is_sure
-        effort.jobs.append(self._floor.effects.send(trade.trade_id, request, checked, look_first=look_first))
+        look_first = role is Role.EXIT and not (attempt == 1 and self._is_sure(trade))
+        by_book = trade.trade_id in self.unshown
+        effort.jobs.append(
+            self._floor.effects.send(trade.trade_id, request, checked, look_first=look_first, by_book=by_book)
+        )
         effort.tags.append(request.tag)
+
+    def _is_sure(self, trade: Trade) -> bool:
+        """Tell whether a first exit may go out at once: the trade was followed from its entry, and so was the account.
+
+        All others look at what the broker holds right before they leave (I3).
+        """
+        is_followed = trade.opened_at >= self._began and trade.session == self._floor.session and not trade.is_adopted
+        if not is_followed or trade.trade_id in self.doubted or trade.filled_at is None:
+            return False
+        return self._floor.is_net_known(trade.filled_at)
 
     def _tag(self, trade: Trade, role: Role, attempt: int) -> str:
         day = datetime.fromisoformat(trade.session[:10]).date()
@@ -331,7 +348,7 @@ class TradeDesk:
 
     def _alarm(self, effort: Effort, _action: str, _policy: PolicySpec | None) -> None:
         trade = effort.trade
-        level = 1 + max(len(trade.orders_of(Role.EXIT)), trade.alarm_level)
+        level = 1 + max(undone_exits(trade), trade.alarm_level)
         text = f"{trade.trade_id} {trade.contract.tradingsymbol}: {trade.state}, {trade.reason or 'no reason given'}"
         last = trade.orders[-1] if trade.orders else None
         effort.note(AlarmRaised(_and_order(text, trade, last), trade.trade_id, level))
@@ -344,6 +361,14 @@ class TradeDesk:
         return Decimal(-1) if kite is None else kite.market_protection
 
 
+def _at_its_time(trade: Trade, deadline: Deadline) -> str:
+    """Return what is fired when a trade's time is up.
+
+    A trade may be flat by news that came while another exit of it was on its way; that one ended without news.
+    """
+    return "exit_update" if trade.state == "PENDING_EXIT" and trade.is_flat else deadline.trigger
+
+
 def _exit_said(ledger: Ledger, trade: Trade) -> bool:
     """Tell whether the strategy said EXIT on a candle later than the one the trade was entered on.
 
@@ -351,12 +376,6 @@ def _exit_said(ledger: Ledger, trade: Trade) -> bool:
     """
     said = ledger.exits_said.get(trade.strategy)
     return said is not None and said > trade.candle_start
-
-
-def _paced(length: timedelta, exits_sent: int) -> timedelta:
-    # Thirty halvings make any pace slow enough; the bound keeps the number small.
-    slower: timedelta = length * 2 ** min(exits_sent // _EXITS_AT_ONE_PACE, 30)
-    return max(length, min(slower, _SLOWEST_PACE))
 
 
 def _sends(step: Step) -> bool:

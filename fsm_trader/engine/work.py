@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -11,10 +12,15 @@ from typing import Literal, Protocol, get_args
 import msgspec
 
 from fsm_trader.core.clock import Clock
-from fsm_trader.core.events import Event
+from fsm_trader.core.events import Event, Noticed
 
 Job = Callable[[], Event]
 Lane = Literal["exit", "entry", "book", "market"]
+
+_SENDING: frozenset[Lane] = frozenset({"exit", "entry"})
+# An order has left by then: so long the loop stands back, and does the rest of its turn afterwards.
+_LETS_GO_S = 1e-3
+_LOG = logging.getLogger(__name__)
 
 
 class LaneJob(msgspec.Struct, frozen=True):
@@ -98,7 +104,11 @@ class ThreadWorker:
         Raises:
             RuntimeError: the worker was closed.
         """
-        self._lanes[job.lane if isinstance(job, LaneJob) else "market"].put(job)
+        lane: Lane = job.lane if isinstance(job, LaneJob) else "market"
+        self._lanes[lane].put(job)
+        if lane in _SENDING:
+            # Its thread needs the interpreter, which the loop would take for the rest of its turn.
+            time.sleep(_LETS_GO_S)  # noqa: TID251 - of real threads, whatever time the session lives in
 
     def close(self, timeout_s: float) -> None:
         """Take no more jobs; what is queued is dropped, what runs is waited for and ends by its own time-out."""
@@ -109,7 +119,12 @@ class ThreadWorker:
             lane.join(until_s)
 
     def _do(self, job: Job) -> None:
-        self._inbox.put(job())
+        try:
+            event = job()
+        except Exception as error:  # noqa: BLE001 - a defect in one job must not end the thread of all others unsaid
+            _LOG.exception("a job beside the loop failed in a way nobody planned for")
+            event = Noticed(f"a call beside the loop gave nothing: unexpected {type(error).__name__}: {error}.")
+        self._inbox.put(event)
 
 
 class _Threads:

@@ -85,7 +85,9 @@ _REFUSAL_WORDS = (
     r"insufficient (funds|margin|holding)|required margin is|margin exceed|\bRMS\b.{0,12}(margin|block)"
     r"|market orders? without market protection"
     r"|exceeds circuit limits|far away from the LTP"
-    r"|tick size|freeze (quantity|limit)|multiples? of (the )?lot"
+    r"|\bLPP\b.{0,12}(range|limit)|(outside|out of|beyond) .{0,12}\bLPP\b"
+    r"|tick size|freeze (quantity|limit)|multiples? of ((the )?lot|\d)"
+    r"|\b(MIS|NRML|intraday) orders? (is|are) (currently )?(not allowed|blocked|disabled)"
     r"|markets? (is|are) (\w+ )?closed|trading (is|has been) (blocked|restricted|disabled)"
 )
 
@@ -103,7 +105,6 @@ RULES: tuple[Rule, ...] = (
         meaning="the request could not be built: nothing left this machine",
         left=False,
     ),
-    Rule(name="too many requests", verdict="retryable", meaning="Kite is asked too often", status=(429, 429)),
     Rule(
         name="token",
         verdict="refused",
@@ -128,6 +129,15 @@ RULES: tuple[Rule, ...] = (
         words=r"timed out|check the order ?book|before placing again",
     ),
     Rule(
+        name="day's requests spent",
+        verdict="refused",
+        meaning="the account has no order request left today; leave what is held by hand",
+        standing="spent",
+        raised=_ANSWERS,
+        words=r"maximum allowed order requests exceeded",
+    ),
+    Rule(name="too many requests", verdict="retryable", meaning="Kite is asked too often", status=(429, 429)),
+    Rule(
         name="nothing to cancel",
         verdict="refused",
         meaning="this order cannot be cancelled; the book says what became of it",
@@ -145,15 +155,6 @@ RULES: tuple[Rule, ...] = (
         raised=_ANSWERS,
         status=_ANY_4XX,
         words=_ADDRESS_WORDS,
-    ),
-    Rule(
-        name="day's requests spent",
-        verdict="refused",
-        meaning="the account has no order request left today; leave what is held by hand",
-        standing="spent",
-        raised=_ANSWERS,
-        status=_ANY_4XX,
-        words=r"maximum allowed order requests exceeded",
     ),
     Rule(
         name="permission",

@@ -14,17 +14,22 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlencode
 
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from fsm_trader.kite.names import Names
 
 _LARGEST_BODY = 64 * 2**20
 _CHUNK = 2**16
@@ -39,9 +44,12 @@ class Line:
         api_key: the app's key.
         timeout: for connecting, and for each wait for a part of the answer.
         trust: verifies the server.
+        names: finds the server; one for all lines.
     """
 
-    def __init__(self, *, root: str | None, api_key: str, timeout: timedelta, trust: ssl.SSLContext) -> None:
+    def __init__(
+        self, *, root: str | None, api_key: str, timeout: timedelta, trust: ssl.SSLContext, names: Names
+    ) -> None:
         self.client = load_client()(api_key, root=root, timeout=timeout.total_seconds())
         self.client.reqsession.close()
         self.client.reqsession = _Session(self, trust)
@@ -53,6 +61,7 @@ class Line:
         self._lock = threading.Lock()
         self._cut_at_s: float | None = None
         self._held: socket.socket | None = None
+        self._names, self._timeout_s = names, timeout.total_seconds()
 
     @contextlib.contextmanager
     def call(self, token: str | None, longest: timedelta) -> Iterator[Any]:
@@ -87,13 +96,20 @@ class Line:
         if held is not None:
             held.close()
 
-    def hold(self, connection: socket.socket) -> None:
-        """Keep a descriptor of a new connection, to cut it by: TLS takes the first one over."""
+    def connect(self, host: str, port: int, options: Iterable[Any]) -> socket.socket:
+        """Return a new connection, the lookup of its name within the time-out of connecting; it can be cut from now on.
+
+        Raises:
+            OSError: there is none.
+        """
+        connection = self._names.connect(host, port, self._timeout_s, options)
+        # Another descriptor to cut it by: TLS takes the first one over.
         mine = connection.dup()
         with self._lock:
             before, self._held = self._held, mine
         if before is not None:
             before.close()
+        return connection
 
     def answered(self, response: requests.Response) -> None:
         """Note what the client does not tell of an answer."""
@@ -161,19 +177,46 @@ class _Session(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(line, trust))
 
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare a form of texts and numbers, which is what an order is, as ``requests`` does in half of its time.
+
+        There is nothing to merge: the address is whole, and no cookie, hook or password is ever added.
+        """
+        form = request.data
+        if request.method != "POST" or request.params or request.json or request.files or not _is_plain(form):
+            return super().prepare_request(request)
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = "POST", str(request.url), urlencode(form)
+        prepared.headers = CaseInsensitiveDict({**self.headers, **request.headers})
+        prepared.headers["Content-Length"] = str(len(prepared.body))
+        prepared.headers["Content-Type"] = "application/x-www-form-urlencoded"
+        prepared.prepare_cookies({})
+        return prepared
+
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Send one request and take its whole answer, up to 64 MB."""
         kwargs |= {"allow_redirects": False, "stream": True}
         with super().request(method, url, *args, **kwargs) as response:
             self._line.answered(response)
-            body = b""
-            for chunk in response.iter_content(_CHUNK):
-                body += chunk
-                if len(body) > _LARGEST_BODY:
-                    raise requests.exceptions.ContentDecodingError(f"an answer of more than {_LARGEST_BODY} bytes")
             # What the client reads next; requests itself sets it so where it does not stream.
-            response._content = body  # noqa: SLF001 - reason above
+            response._content = _whole(response.iter_content(_CHUNK))  # noqa: SLF001 - reason above
         return response
+
+
+def _whole(parts: Iterable[bytes]) -> bytes:
+    """Put an answer together once, at its end: each part would copy all that came before it."""
+    kept: list[bytes] = []
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > _LARGEST_BODY:
+            raise requests.exceptions.ContentDecodingError(f"an answer of more than {_LARGEST_BODY} bytes")
+        kept.append(part)
+    return b"".join(kept)
+
+
+def _is_plain(form: object) -> bool:
+    return isinstance(form, dict) and all(type(value) in (str, int) for value in form.values())
 
 
 class _Adapter(HTTPAdapter):
@@ -218,7 +261,7 @@ class _Whole(HTTPConnection):
 def _pools_on(line: Line) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(_Whole):
         def _new_conn(self) -> socket.socket:
-            return _held_by(line, super()._new_conn())
+            return _connected(line, self)
 
         def send(self, data: Any) -> None:
             if self._parts is None:
@@ -227,7 +270,7 @@ def _pools_on(line: Line) -> dict[str, type[HTTPConnectionPool]]:
 
     class Secure(_Whole, HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _held_by(line, super()._new_conn())
+            return _connected(line, self)
 
         def send(self, data: Any) -> None:
             if self._parts is None:
@@ -243,9 +286,16 @@ def _pools_on(line: Line) -> dict[str, type[HTTPConnectionPool]]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _held_by(line: Line, connection: socket.socket) -> socket.socket:
-    line.hold(connection)
-    return connection
+def _connected(line: Line, connection: HTTPConnection) -> socket.socket:
+    """Connect, with the errors that ``requests`` expects of its connections."""
+    try:
+        return line.connect(connection.host, connection.port, connection.socket_options or ())
+    except socket.gaierror as error:
+        raise NameResolutionError(connection.host, connection, error) from error
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, f"no connection to {connection.host} in time") from error
+    except OSError as error:
+        raise NewConnectionError(connection, f"no connection to {connection.host}: {error}") from error
 
 
 def _before_first_byte(line: Line, connection: HTTPConnection) -> None:

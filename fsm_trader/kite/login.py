@@ -21,7 +21,9 @@ from fsm_trader.kite.tokens import INDIA, StoredToken, app_of
 from fsm_trader.kite.wire import KiteWire
 
 _LOGIN_PAGE = "https://kite.zerodha.com/connect/login"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_TOKEN = re.compile(r"[A-Za-z0-9]{32}")
+_SUCCESS = "success"
+_WRONG_SECRET = "checksum"  # noqa: S105 - the word in Kite's answer to a secret that does not fit the key
 _STATE = "state"
 _MOST_QUERY = 4_096
 _READ_S = 5.0
@@ -47,21 +49,51 @@ def login_url(root: str | None, api_key: str, *, state: str = "") -> str:
     return f"{page}?{urlencode(asked)}"
 
 
-def request_token_of(text: str) -> str:
+def new_state() -> str:
+    """Return what goes with a login and comes back with its redirect, so that no other login is taken for it."""
+    return secrets.token_urlsafe(16)
+
+
+def request_token_of(text: str, *, state: str = "") -> str:
     """Return the request token in what a person pasted: the token alone, or the whole address they were sent to.
 
+    Args:
+        text: what was pasted.
+        state: what went with the login; a whole address must hold it. Empty: nobody knows.
+
     Raises:
-        LoginRequiredError: there is none in it.
+        LoginRequiredError: there is none in it, or the address is the end of another login, or of one that failed.
     """
     text = text.strip()
-    if "=" in text or "/" in text:
-        text = _asked(text).get("request_token", "")
-    if not _TOKEN.fullmatch(text):
-        raise LoginRequiredError(
-            "login: no request token in what was given (not shown); expected it, or the whole address that the login "
-            "ended at, with request_token=... in it. Nothing was stored."
+    asked = _asked(text) if "=" in text or "/" in text else {"request_token": text}
+    fault = _fault_of(asked, state=state if "/" in text or _STATE in asked else "")
+    if fault:
+        raise LoginRequiredError(f"login: {fault}. Nothing was stored.")
+    return asked["request_token"]
+
+
+def _fault_of(asked: dict[str, str], *, state: str) -> str:
+    token = asked.get("request_token", "")
+    if asked.get("status", _SUCCESS) != _SUCCESS:
+        return "the address is of a login that did not succeed (not shown); expected status=success in it: log in anew"
+    if not token:
+        return (
+            "no request token in what was given (not shown); expected it, or the whole address that the login ended "
+            "at, with request_token=... in it"
         )
-    return text
+    if not _TOKEN.fullmatch(token):
+        return "what was given is no request token (not shown); expected 32 letters and digits. Kite was not asked"
+    # Whoever gets a person to paste an address with a token of his own would have us trade on his account.
+    if state and not _is_same(asked.get(_STATE, ""), state):
+        return (
+            "the address is not the end of this login (not shown); expected the one that the login page of above led "
+            "to, or the request token alone. Kite was not asked"
+        )
+    return ""
+
+
+def _is_same(seen: str, state: str) -> bool:
+    return hmac.compare_digest(seen.encode(errors="surrogatepass"), state.encode())
 
 
 def exchange(wire: KiteWire, request_token: str, *, api_key: str, api_secret: str) -> StoredToken:
@@ -73,6 +105,11 @@ def exchange(wire: KiteWire, request_token: str, *, api_key: str, api_secret: st
     try:
         answer = wire.exchange(request_token, api_secret)
     except UnavailableError as error:
+        if _WRONG_SECRET in str(error):
+            raise LoginRequiredError(
+                f"login: broker.kite.api_secret does not fit broker.kite.api_key ({error}). Take both from the app's "
+                "page at Kite, then log in anew. Nothing was stored."
+            ) from None
         raise LoginRequiredError(
             f"login: {error}. A request token serves once and for a few minutes: log in anew. Nothing was stored."
         ) from None
@@ -122,7 +159,7 @@ class Redirect:
     """
 
     def __init__(self, port: int) -> None:
-        self.state = secrets.token_urlsafe(16)
+        self.state = new_state()
         self._arrived = threading.Event()
         self._outcome = ""
         self._token: str | None = None
@@ -162,10 +199,10 @@ class Redirect:
         if self._arrived.is_set() or not {"request_token", "status"} & asked.keys():
             return False
         # Whoever lets a browser come here with a token of his own would have us trade on his account.
-        if not hmac.compare_digest(asked.get(_STATE, "").encode(), self.state.encode()):
+        if not _is_same(asked.get(_STATE, ""), self.state):
             return False
         token = asked.get("request_token", "")
-        if asked.get("status", "success") == "success" and _TOKEN.fullmatch(token):
+        if asked.get("status", _SUCCESS) == _SUCCESS and _TOKEN.fullmatch(token):
             self._token = token
         else:
             self._outcome = "it was not a success"

@@ -8,6 +8,7 @@ from fsm_trader.kite.faults import Call, Rule
 _LONGEST = 200
 _CAUSES_MOST = 8
 _STARS = "***"
+_SHORTEST_SECRET = 6
 # Kinds whose text is the server's own, or names a part of its answer; others may hold an address or a header.
 _SPEAKING = frozenset({"KiteException", "OddAnswerError", "KeyError", "TypeError", "AttributeError"})
 
@@ -16,7 +17,7 @@ class Mask:
     """Keeps what is secret out of a text.
 
     Args:
-        secrets: values that are never shown.
+        secrets: values that are never shown; one of a few letters is no secret, and would tear words apart.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -26,7 +27,7 @@ class Mask:
         """Return *text* without the secrets, and without *more* of them."""
         # The longest first: a secret that is a part of another must not leave the rest of it standing.
         for secret in sorted((*self._secrets, *more), key=len, reverse=True):
-            text = text.replace(secret, _STARS) if secret else text
+            text = text.replace(secret, _STARS) if len(secret) >= _SHORTEST_SECRET else text
         return text
 
 

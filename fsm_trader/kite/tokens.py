@@ -7,6 +7,7 @@ person must log in, and that is said in words. The token itself is in no error, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -27,7 +28,8 @@ DIES_AT = time(6, 0)
 """An access token expires at 6 in the morning of the next day (kite.trade/docs/connect/v3/user)."""
 
 _MOST_BYTES = 65_536
-_Mark = tuple[int, int, int]
+_ROOT = 0
+_Mark = tuple[int, int, int, int]
 
 
 class StoredToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,16 +162,21 @@ def read_token(path: Path) -> StoredToken:
     """Return what a token file holds.
 
     Raises:
-        NoTokenError: it is not there, others may read it, or it does not read; the text says which.
+        NoTokenError: it is not there, is somebody else's, others may read it, or it does not read; the text says which.
     """
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            data = file.read(_MOST_BYTES)
+        data, found = _content(path)
     except FileNotFoundError:
         raise NoTokenError(f"there is no access token yet: {path} is not there") from None
     except OSError as error:
         raise NoTokenError(f"{path} cannot be read ({error.strerror})") from None
+    # Whoever else may put a token there chooses the account that is traded on.
+    if _is_strange(found):
+        raise NoTokenError(
+            f"{path} belongs to another user (id {found.st_uid}; expected {os.geteuid()}, who runs this, or root), so "
+            "its token is not used"
+        )
+    mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         raise NoTokenError(f"{path} may be read by others (mode {mode:04o}; expected 0600), so its token is not used")
     try:
@@ -179,6 +186,18 @@ def read_token(path: Path) -> StoredToken:
     if not stored.token or stored.issued_at.utcoffset() is None:
         raise NoTokenError(f"{path} does not hold a token as login writes it")
     return stored
+
+
+def is_of_another(path: Path) -> bool:
+    """Tell whether a file is there and belongs to another user, root apart."""
+    try:
+        return _is_strange(path.stat())
+    except OSError:
+        return False
+
+
+def _is_strange(found: os.stat_result) -> bool:
+    return found.st_uid not in (os.geteuid(), _ROOT)
 
 
 def store_token(path: Path, stored: StoredToken) -> None:
@@ -198,7 +217,25 @@ def store_token(path: Path, stored: StoredToken) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise SetupError.at(str(path), f"cannot be written ({error.strerror}); expected a file for the token") from None
+
+
+def _content(path: Path) -> tuple[bytes, os.stat_result]:
+    """Return the first bytes of a file, and whose it is, without ever waiting: a pipe would hang whoever opens it.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        return os.read(descriptor, _MOST_BYTES), found
+    finally:
+        os.close(descriptor)
 
 
 def _mark_of(path: Path) -> _Mark | None:
@@ -207,5 +244,5 @@ def _mark_of(path: Path) -> _Mark | None:
         found = path.stat()
     except OSError:
         return None
-    # The mode too: a file that was closed to others may be used from then on.
-    return found.st_mtime_ns, found.st_ino, stat.S_IMODE(found.st_mode)
+    # Owner and mode too: a file that was closed to others may be used from then on.
+    return found.st_mtime_ns, found.st_ino, found.st_uid, stat.S_IMODE(found.st_mode)

@@ -17,8 +17,10 @@ import msgspec
 
 from fsm_trader.core.clock import Clock
 from fsm_trader.errors import LoginRequiredError, RefusedError, TraderError, UnavailableError
-from fsm_trader.kite.budgets import Budgets, ReadKind
+from fsm_trader.kite.budgets import Asked, Budgets, ReadKind
 from fsm_trader.kite.faults import Call, OddAnswerError, Rule, Seen, judge
+from fsm_trader.kite.hiding import HiddenInLogs
+from fsm_trader.kite.hurry import Deadline, Hurry
 from fsm_trader.kite.root import check_root
 from fsm_trader.kite.standing import NoTokenError, Standing
 from fsm_trader.kite.telling import Mask, cut, error_of, words_of
@@ -45,6 +47,7 @@ class _Request(msgspec.Struct, frozen=True):
     what: str
     longest: timedelta
     hidden: tuple[str, ...] = ()
+    counted_as: Asked = "other"
 
 
 class KiteWire:
@@ -79,6 +82,7 @@ class KiteWire:
         warm_after: timedelta | None = _WARM_AFTER,
     ) -> None:
         from fsm_trader.kite.line import Line, new_trust  # noqa: PLC0415 - heavy, and needed only where Kite is spoken
+        from fsm_trader.kite.names import Names  # noqa: PLC0415 - the same
         from fsm_trader.kite.pool import Keeper, Pool  # noqa: PLC0415 - the same
 
         check_root(root)
@@ -88,12 +92,16 @@ class KiteWire:
         self._longest = min(2 * timeout, _LONGEST_CALL)
         self._budgets = budgets
         self._mask = Mask(api_key)
+        self._hidden = HiddenInLogs(api_key)
         self._standing = Standing(clock, token)
 
+        names = Names()
+
         def new_line() -> Line:
-            return Line(root=root, api_key=api_key, timeout=timeout, trust=verifier)
+            return Line(root=root, api_key=api_key, timeout=timeout, trust=verifier, names=names)
 
         self._reading, self._ordering = Pool(new_line), Pool(new_line)
+        self._hurry = Hurry()
         self._keeper = Keeper((self._reading, self._ordering), self._warm, warm_after)
 
     def close(self) -> None:
@@ -101,6 +109,7 @@ class KiteWire:
         self._keeper.close()
         self._reading.close()
         self._ordering.close()
+        self._hidden.close()
 
     @property
     def standing_refusal(self) -> str:
@@ -130,10 +139,6 @@ class KiteWire:
         """Return the account. That it answers proves that the token works, and nothing about orders."""
         return self._read("other", "profile", lambda kite: kite.profile(), dict)
 
-    def margins(self) -> dict[str, Json]:
-        """Return the account's money by segment."""
-        return self._read("other", "margins", lambda kite: kite.margins(), dict)
-
     def orders(self) -> list[Json]:
         """Return the day's orders, in no particular order."""
         return self._read("other", "orders", lambda kite: kite.orders(), list)
@@ -142,21 +147,39 @@ class KiteWire:
         """Return the day's executions."""
         return self._read("other", "trades", lambda kite: kite.trades(), list)
 
-    def order_history(self, order_id: str) -> list[Json]:
-        """Return what became of one order, step by step; the last row is the present."""
-        return self._read("other", f"history of {order_id}", lambda kite: kite.order_history(order_id), list)
-
     def positions(self) -> dict[str, Json]:
         """Return positions, ``net`` and ``day``."""
         return self._read("other", "positions", lambda kite: kite.positions(), dict)
 
-    def last_prices(self, instruments: Sequence[str | int]) -> dict[str, Json]:
-        """Return last prices by ``EXCHANGE:SYMBOL`` or token, at most 1,000; what has none is left out."""
-        return self._read("quote", "last prices", lambda kite: kite.ltp(list(instruments)), dict)
+    def glance(self, within: timedelta) -> tuple[list[Json], list[Json], dict[str, Json]]:
+        """Return orders and, read after them side by side, trades and positions: within that time, or not at all.
 
-    def quote(self, instruments: Sequence[str | int]) -> dict[str, Json]:
-        """Return full quotes by ``EXCHANGE:SYMBOL`` or token, at most 500; what has none is left out."""
-        return self._read("quote", "quotes", lambda kite: kite.quote(list(instruments)), dict)
+        What was sold between two reads must not be missing from both: an order that filled is in the orders, or its
+        units are gone from the positions, which are read later.
+
+        Raises:
+            UnavailableError: no usable answer in time.
+        """
+        by = Deadline(within)
+        orders = self._soon("prompt", "orders", lambda kite: kite.orders(), list, by)()
+        trades = self._soon("prompt", "trades", lambda kite: kite.trades(), list, by)
+        positions = self._soon("prompt", "positions", lambda kite: kite.positions(), dict, by)
+        return orders, trades(), positions()
+
+    def quote(self, instruments: Sequence[str | int], *, within: timedelta | None = None) -> dict[str, Json]:
+        """Return full quotes by ``EXCHANGE:SYMBOL`` or token, at most 500; what has none is left out.
+
+        Args:
+            instruments: what is asked for.
+            within: fail rather than answer later than this.
+        """
+
+        def ask(kite: Any) -> object:
+            return kite.quote(list(instruments))
+
+        if within is None:
+            return self._read("quote", "quotes", ask, dict)
+        return self._soon("quote", "quotes", ask, dict, Deadline(within))()
 
     def historical(self, token: int, start: datetime, end: datetime, interval: str) -> dict[str, Json]:
         """Return ``{"candles": [...]}`` from *start* to *end*, both aware; the running candle may be among them."""
@@ -182,7 +205,7 @@ class KiteWire:
             OutcomeUnknownError: an order may exist.
         """
         what = f"order {order.get('tag', 'without a tag')}"
-        request = _Request("place", what, self._longest)
+        request = _Request("place", what, self._longest, counted_as="order")
         order_id = self._write(request, lambda kite: _order_id(kite.place_order(**order)), is_exit=is_exit)
         self._standing.order_accepted()
         return order_id
@@ -194,7 +217,7 @@ class KiteWire:
             RefusedError: it is known that the request did nothing.
             OutcomeUnknownError: it may have been taken.
         """
-        request = _Request("cancel", f"cancellation of {order_id}", self._longest)
+        request = _Request("cancel", f"cancellation of {order_id}", self._longest, counted_as="order")
         self._write(request, lambda kite: _order_id(kite.cancel_order(variety, order_id)), is_exit=True)
 
     def _read(
@@ -206,10 +229,32 @@ class KiteWire:
         *,
         longest: timedelta | None = None,
     ) -> T:
-        request = _Request("read", what, longest or self._longest)
+        request = _Request("read", what, longest or self._longest, counted_as=kind)
         token = self._token_for_read(what)
         self._budgets.take_read(kind)
         return self._call(self._reading, request, lambda kite: _checked(ask(kite), expected), token)
+
+    def _soon(
+        self, kind: ReadKind, what: str, ask: Callable[[Any], object], expected: type[T], by: Deadline
+    ) -> Callable[[], T]:
+        """Begin a read, and return what waits for its answer until the deadline and no longer."""
+        token = self._token_for_read(what)
+        self._budgets.take_read(kind, by.left)
+        request = _Request("read", what, min(by.left, self._longest), counted_as=kind)
+        answer = self._hurry.start(
+            what, lambda: self._call(self._reading, request, lambda kite: _checked(ask(kite), expected), token)
+        )
+
+        def wait() -> T:
+            try:
+                return answer.result(by.left.total_seconds())
+            except TimeoutError:
+                raise UnavailableError(
+                    f"Kite, {what}: no answer within {by.within.total_seconds():g} s, which is all that could be "
+                    "waited; nothing changed"
+                ) from None
+
+        return wait
 
     def _token_for_read(self, what: str) -> str:
         try:
@@ -231,6 +276,7 @@ class KiteWire:
         return self._call(self._ordering, request, ask, token)
 
     def _call(self, pool: Pool, request: _Request, ask: Callable[[Any], T], token: str) -> T:
+        self._hidden.hide(token, *request.hidden)
         with pool.lend() as line, line.call(token, request.longest) as kite:
             try:
                 answer = ask(kite)
@@ -249,12 +295,12 @@ class KiteWire:
         if line.was_cut:
             saw += f", no whole answer within {request.longest.total_seconds():g} s"
         text = f"Kite, {request.what}: {saw}{f' {cut(words)!r}' if words else ''}: {rule.meaning}"
-        self._remember(request.call, rule, line, token, text)
+        self._remember(request, rule, line, token, text)
         return error_of(request.call, rule, text)
 
-    def _remember(self, call: Call, rule: Rule, line: Line, token: str, text: str) -> None:
+    def _remember(self, request: _Request, rule: Rule, line: Line, token: str, text: str) -> None:
         if line.status == _TOO_MANY:
-            self._budgets.too_many(of_orders=call != "read", retry_after_s=line.retry_after_s)
+            self._budgets.too_many(request.counted_as, retry_after_s=line.retry_after_s)
         if rule.login and token:
             self._standing.token_refused(token)
         if rule.standing:

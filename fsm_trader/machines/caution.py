@@ -39,8 +39,8 @@ def _fails(move: Move) -> bool:
 # A pending entry whose end is not taken note of would stay pending for ever, and with it its strategy.
 _ENTRY_ENDS: tuple[_Duty, ...] = (
     ("PENDING_ENTRY", "entry_update", ("entry_unfilled",), _fails, "go to FAILED"),
-    ("PENDING_ENTRY", "entry_refused", (), _fails, "go to FAILED"),
-    ("PENDING_ENTRY", "entry_absent", (), _fails, "go to FAILED"),
+    ("PENDING_ENTRY", "entry_refused", ("entry_unfilled",), _fails, "go to FAILED"),
+    ("PENDING_ENTRY", "entry_absent", ("entry_unfilled",), _fails, "go to FAILED"),
 )
 
 # Trouble that only a person can end, or should know of while it lasts.

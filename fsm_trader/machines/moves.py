@@ -19,6 +19,13 @@ NEVER_TOGETHER: frozenset[frozenset[str]] = frozenset(
         ("entry_working", "entry_filled"),
         ("entry_working", "entry_unfilled"),
         ("entry_filled", "entry_unfilled"),
+        ("entry_part_done", "entry_working"),
+        ("entry_part_done", "entry_unfilled"),
+        ("exit_part_done", "exit_working"),
+        ("exit_part_done", "exit_unclear"),
+        ("exit_part_done", "exit_cancelled"),
+        ("exit_part_done", "exit_rejected"),
+        ("exit_part_done", "is_flat"),
         ("no_exit_order", "exit_working"),
         ("no_exit_order", "exit_unclear"),
         ("exit_working", "exit_unclear"),
@@ -65,6 +72,16 @@ class Move(msgspec.Struct, frozen=True):
     def named(self) -> str:
         """How messages call it."""
         return f"{self.trigger}: {self.source} -> {self.dest}"
+
+
+def buys_on(move: Move) -> bool:
+    """Tell whether a move sends the next part of an entry."""
+    return move.source == "PENDING_ENTRY" and "place_entry" in move.actions
+
+
+def buys_in_parts(spec: MachineSpec) -> bool:
+    """Tell whether a trade definition buys what one order may not carry in several, one after the other."""
+    return any(buys_on(move) for move in moves_of(spec))
 
 
 def moves_of(spec: MachineSpec) -> tuple[Move, ...]:

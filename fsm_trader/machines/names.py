@@ -12,6 +12,7 @@ from typing import Literal
 
 from fsm_trader.core.facts import SessionFacts, TradeFacts
 from fsm_trader.core.orders import OrderStatus, Role
+from fsm_trader.core.parts import is_entry_part_due
 
 MachineKind = Literal["session", "trade"]
 
@@ -36,8 +37,8 @@ def _is_adopted(facts: TradeFacts) -> bool:
 
 
 def _entry_done(facts: TradeFacts) -> bool:
-    order = facts.trade.last_order(Role.ENTRY)
-    return order is not None and order.is_settled
+    orders = facts.trade.orders_of(Role.ENTRY)
+    return bool(orders) and all(order.is_settled for order in orders)
 
 
 def _entry_filled(facts: TradeFacts) -> bool:
@@ -46,6 +47,10 @@ def _entry_filled(facts: TradeFacts) -> bool:
 
 def _entry_unfilled(facts: TradeFacts) -> bool:
     return _entry_done(facts) and facts.trade.filled(Role.ENTRY) == 0
+
+
+def _entry_part_done(facts: TradeFacts) -> bool:
+    return facts.may_buy_on and is_entry_part_due(facts.trade)
 
 
 def _order_working(facts: TradeFacts, role: Role) -> bool:
@@ -78,9 +83,12 @@ def _exit_rejected(facts: TradeFacts) -> bool:
     return order.status is OrderStatus.REJECTED or order.cancel_asked_at is None
 
 
-def _is_flat(facts: TradeFacts) -> bool:
+def _exit_part_done(facts: TradeFacts) -> bool:
     trade = facts.trade
-    return trade.filled(Role.ENTRY) > 0 and trade.held == 0 and not trade.has_open_order
+    order = trade.last_order(Role.EXIT)
+    if order is None or order.status is not OrderStatus.COMPLETE or order.filled < order.request.quantity:
+        return False
+    return trade.held > 0 and not trade.has_open_order
 
 
 TRADE_GUARDS: Mapping[str, Callable[[TradeFacts], bool]] = MappingProxyType(
@@ -93,13 +101,15 @@ TRADE_GUARDS: Mapping[str, Callable[[TradeFacts], bool]] = MappingProxyType(
         "flatten_asked": lambda facts: facts.flatten_asked,
         "entry_filled": _entry_filled,
         "entry_unfilled": _entry_unfilled,
+        "entry_part_done": _entry_part_done,
         "entry_working": lambda facts: _order_working(facts, Role.ENTRY),
         "exit_working": lambda facts: _order_working(facts, Role.EXIT),
         "exit_unclear": _exit_unclear,
         "no_exit_order": _no_exit_order,
+        "exit_part_done": _exit_part_done,
         "exit_cancelled": _exit_cancelled,
         "exit_rejected": _exit_rejected,
-        "is_flat": _is_flat,
+        "is_flat": lambda facts: facts.trade.is_flat,
         "is_adopted": _is_adopted,
     }
 )
@@ -192,7 +202,7 @@ MUST_HANDLE: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 
-POLICIES: tuple[str, ...] = ("read", "lookup", "place", "cancel", "notify")
+POLICIES: tuple[str, ...] = ("read", "lookup", "enter", "place", "cancel", "notify")
 
 
 def guards_of(kind: MachineKind) -> Mapping[str, Callable[..., bool]]:

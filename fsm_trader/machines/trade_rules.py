@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fsm_trader.machines.moves import Findings, Move, surely_follows
+from fsm_trader.machines.moves import Findings, Move, buys_on, surely_follows
+from fsm_trader.machines.part_rules import check_parts
 from fsm_trader.machines.spec import MachineSpec, Position
 
 _KINDS = {
@@ -36,7 +37,7 @@ _TIMEOUT_TRIGGERS = {"PENDING_ENTRY": "entry_overdue", "ACTIVE": "check", "PENDI
 # time, so that a broker who refuses every order is not asked in a circle. An empty set needs no further proof.
 _EXIT_AGAIN = {
     "exit_absent": set[str](),
-    "exit_update": {"exit_cancelled"},
+    "exit_update": {"exit_cancelled", "exit_part_done"},
     "exit_overdue": {"no_exit_order", "exit_cancelled", "exit_rejected"},
 }
 
@@ -49,6 +50,7 @@ def check_trade(spec: MachineSpec, moves: tuple[Move, ...], found: Findings) -> 
         _check_outcome(move, found)
         _check_orders(move, found)
     _check_duties(spec, moves, found)
+    check_parts(moves, found)
 
 
 def _check_kinds(spec: MachineSpec, found: Findings) -> None:
@@ -122,7 +124,7 @@ def _check_orders(move: Move, found: Findings) -> None:
     where, actions = move.transition.where, move.actions
     if actions.count("place_entry") + actions.count("place_exit") > 1:
         found.add(where, f"{move.named} places {', '.join(actions)}; at most one order leaves in one step (I2)")
-    if "place_entry" in actions and move.source != "IDLE":
+    if "place_entry" in actions and move.source != "IDLE" and not buys_on(move):
         found.add(where, f"{move.named} places an entry outside of IDLE; an entry is never sent twice (I6)")
     if move.trigger == "adopt" and "place_entry" in actions:
         found.add(where, f"{move.named} places an entry beside the order it adopts; at most one entry a trade (I2)")
@@ -148,8 +150,8 @@ def _check_exit_order(move: Move, found: Findings) -> None:
             found.add(
                 where,
                 f"{move.named} places another exit while the one before may still fill, or without a pause; expected "
-                "exit_absent, exit_update under exit_cancelled, or exit_overdue under no_exit_order, exit_cancelled or "
-                "exit_rejected (I2)",
+                "exit_absent, exit_update under exit_cancelled or exit_part_done, or exit_overdue under no_exit_order, "
+                "exit_cancelled or exit_rejected (I2)",
             )
 
 
@@ -180,7 +182,7 @@ def _sells(move: Move) -> bool:
 
 
 def _owns(move: Move) -> bool:
-    return move.dest in ("ACTIVE", "PENDING_EXIT")
+    return move.dest in ("ACTIVE", "PENDING_EXIT") or buys_on(move)
 
 
 _DUTIES: tuple[tuple[str, str, str, Callable[[Move], bool], str], ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fsm_trader.core.candles import Candle, PriceSeen
 from fsm_trader.core.contracts import OptionContract
@@ -38,4 +38,29 @@ class MarketFeed(Protocol):
 
     def next_candle_at(self, now: datetime) -> datetime | None:
         """Return when the next candle of today is complete, None where that is not known (live) or none is left."""
+        ...
+
+
+@runtime_checkable
+class PromptFeed(Protocol):
+    """What a feed can do besides that is told of prices before anybody asks."""
+
+    def hears_orders(self, now: datetime) -> bool:
+        """Tell whether it would be told now of every order on the account that moves, whoever gave it; at once."""
+        ...
+
+    def watch(self, contract: OptionContract, now: datetime) -> None:
+        """Follow a contract from now on, before it is asked about."""
+        ...
+
+    def candles_at_hand(self, token: int, *, after: datetime | None, now: datetime) -> tuple[Candle, ...] | None:
+        """Return what ``candles`` would, None where somebody would have to be asked for them; at once.
+
+        Raises:
+            UnavailableError: as ``candles``.
+        """
+        ...
+
+    def price_at_hand(self, token: int, now: datetime) -> PriceSeen | None:
+        """Return the last traded price where it is known without asking anybody, None where it is not; at once."""
         ...

@@ -145,10 +145,18 @@ def trade_summary_text(trade: TradeSummary) -> str:
     )
 
 
-def alarm_text(*, text: str, level: int, trade_id: str | None) -> str:
-    """Tell of something a person should look at; the level grows while it lasts."""
+def alarm_text(*, text: str, level: int, trade_id: str | None, may_be_held: bool = False) -> str:
+    """Tell of something a person should look at; the level grows while it lasts.
+
+    Args:
+        text: the alarm.
+        level: how loud it is, 1 or more.
+        trade_id: whose it is, None where it is of no trade.
+        may_be_held: the entry is not settled: nobody knows yet what is held, and no stop watches it.
+    """
     whose = "" if trade_id is None else f" of trade {trade_id}"
-    return f"ALARM (level {level}){whose}\n{text}"
+    held = "\nA position may be held WITHOUT A STOP. Look at the account." if may_be_held else ""
+    return f"ALARM (level {level}){whose}\n{text}{held}"
 
 
 def session_text(

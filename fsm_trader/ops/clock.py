@@ -17,6 +17,11 @@ from datetime import datetime, timedelta, tzinfo
 LONGEST_WAIT_S = 1.0
 """Longest unchecked wait in seconds: the wall clock is looked at this often, so that a jump of it is noticed."""
 
+LEAST_JUMP = timedelta(seconds=2)
+"""A wall clock that differs by more than this from the seconds that have passed was set, or the machine slept."""
+
+_LEAST_JUMP_S = LEAST_JUMP.total_seconds()
+
 OnAdvance = Callable[[datetime], None]
 
 
@@ -26,17 +31,35 @@ def real_s() -> float:
 
 
 class SystemClock:
-    """The machine's wall clock, shown in one time zone.
+    """The machine's wall clock, shown in one time zone; it never goes back.
+
+    A wall clock that is set back would leave all that is due undone until it has come to its time again, and a position
+    unwatched: this clock goes on by its own seconds until the wall clock is not behind it any more. One that is set
+    ahead is followed, for a machine that slept is set ahead too.
 
     One thread at a time may wait; ``wake`` may come from any thread and from a signal handler. A wake that comes while
     nobody waits ends the next wait at once, so none is lost; several are one.
 
     Args:
         zone: time zone that ``now`` is shown in.
+        wall: returns the machine's time in seconds of 1970: a zone's own hours may go back.
+        seconds: real seconds that only go forward.
     """
 
-    def __init__(self, zone: tzinfo) -> None:
+    def __init__(
+        self,
+        zone: tzinfo,
+        *,
+        wall: Callable[[], float] = time.time,  # noqa: TID251 - this module is where the clock reads the machine.
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._zone = zone
+        self._wall = wall
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._shown, self._shown_s = wall(), seconds()
+        self._is_behind = False
+        self._jump_s = 0.0
         self._waker = Waker()
 
     @property
@@ -45,15 +68,34 @@ class SystemClock:
         return False
 
     def now(self) -> datetime:
-        """Return the machine's present time in the clock's zone."""
-        return datetime.now(self._zone)  # noqa: TID251 - this module is where the injected clock reads the machine.
+        """Return the machine's present time in the clock's zone, or what it would be had it not been set back."""
+        with self._lock:
+            wall, seconds = self._wall(), self._seconds()
+            own = self._shown + seconds - self._shown_s
+            off_s = wall - own
+            is_behind = off_s < -_LEAST_JUMP_S
+            if off_s > _LEAST_JUMP_S or (is_behind and not self._is_behind):
+                self._jump_s += off_s
+            self._is_behind = is_behind
+            shown = self._shown = own if is_behind else max(self._shown, wall)
+            self._shown_s = seconds
+        return datetime.fromtimestamp(shown, self._zone)
+
+    def take_jump(self) -> timedelta:
+        """Return by how much the wall clock was set since the last call, below zero where back; zero where it was not.
+
+        Less than ``LEAST_JUMP`` at a time is no jump.
+        """
+        with self._lock:
+            jump_s, self._jump_s = self._jump_s, 0.0
+        return timedelta(seconds=jump_s)
 
     def sleep(self, seconds: float) -> None:
         """Let *seconds* of real time pass; a wake does not shorten it, zero or less returns at once."""
         pause_s(seconds)
 
     def wait_until(self, moment: datetime) -> None:
-        """Return once the wall clock shows *moment*, or earlier when woken."""
+        """Return once this clock shows *moment*, or earlier when woken."""
         while (left_s := (moment - self.now()).total_seconds()) > 0:
             if self._waker.wait(min(left_s, LONGEST_WAIT_S)):
                 return

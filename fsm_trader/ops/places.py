@@ -13,6 +13,8 @@ def why_not_writable(path: Path) -> str | None:
     """
     try:
         if path.exists():
+            if path.is_fifo():
+                return "it is a pipe"  # Whoever opens it for writing waits for a reader.
             return "it is a folder" if path.is_dir() else _why_not(path, os.W_OK)
         there = next(folder for folder in path.absolute().parents if folder.exists())
         return _why_not(there, os.W_OK | os.X_OK) if there.is_dir() else f"{there} is no folder"

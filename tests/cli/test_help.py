@@ -52,6 +52,12 @@ def test_the_page_names_every_verb_and_each_of_its_options(verb):
     assert f"python -m fsm_trader {verb}" in section
 
 
+def test_the_page_explains_each_verb_once():
+    titles = re.findall(r"^## (.+)$", PAGE, flags=re.MULTILINE)
+
+    assert len(titles) == len(set(titles))
+
+
 def test_the_page_names_no_verb_that_does_not_exist():
     named = set(re.findall(r"python -m fsm_trader ([a-z]+)\b(?!\.yaml)", PAGE))
     assert named

@@ -74,6 +74,18 @@ def test_prices_of_a_sandbox_with_real_orders_and_the_other_way_round_are_refuse
     assert "expected both here or both at Kite" in said.err
 
 
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_https_on_this_machine_is_refused_and_never_announced_as_live(folder, monkeypatch, verb):
+    go_live(folder, monkeypatch, '"https://127.0.0.1:1"')
+
+    said = folder.do(verb)
+
+    assert said.code == 2
+    assert "$.broker.kite.root: https://127.0.0.1:1 is https on this machine" in said.err
+    assert "LIVE" not in said.out
+    folder.assert_nothing_was_started()
+
+
 def test_a_check_of_a_live_session_says_what_it_would_trade_on(folder, monkeypatch):
     go_live(folder, monkeypatch, '"http://127.0.0.1:1"')
 

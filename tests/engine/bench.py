@@ -194,7 +194,8 @@ class Bench:
             faults=self.faults,
         )
         self.broker = WatchedBroker(inner, self.journal, self.breaches)
-        self.oracles = Oracles(ledger, self.plan, replayed=Ledger().fold(self.entries), breaches=self.breaches)
+        replayed = Ledger().fold(self.entries)
+        self.oracles = Oracles(ledger, self.plan, replayed=replayed, breaches=self.breaches, contracts=self.contracts)
         self.floor = Floor(
             settings=self.settings,
             plan=self.plan,

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from fsm_trader.broker.paper.broker import PaperBroker
+from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.day import DayPlan
 from fsm_trader.core.ledger import Ledger
-from fsm_trader.core.orders import NetPosition, OrderBook, OrderRequest, OrderStatus, Role, Side
+from fsm_trader.core.orders import NetPosition, OrderBook, OrderReport, OrderRequest, OrderStatus, Role, Side
 from fsm_trader.core.records import Entry, OrderIntended, Record, TradeMoved
 from fsm_trader.core.tags import read_tag
 from fsm_trader.core.trades import Trade
@@ -53,6 +54,7 @@ class TappedJournal:
         self.inner = inner
         self.tags: set[str] = set()
         self.commits = 0
+        self.ends: list[int] = []
         self.kill_before: int | None = None
         self.kill_after: int | None = None
 
@@ -61,6 +63,7 @@ class TappedJournal:
         if self.commits == self.kill_before:
             raise Killed
         entries = self.inner.append(when, session, records)
+        self.ends.append(entries[-1].seq)
         self.tags |= {record.request.tag for record in records if isinstance(record, OrderIntended)}
         if self.commits == self.kill_after:
             raise Killed
@@ -126,9 +129,9 @@ class WatchedBroker:
         role = _role(request.tag)
         if any(row.status is OrderStatus.WORKING and _role(row.tag) == role for row in ours):
             self._breaches.append(f"I2: {role} order {request.tag} sent while another one of its trade is working")
-        if role is Role.ENTRY and ours:
+        if role is Role.ENTRY and not _follows_whole_parts(ours, request.tag):
             self._breaches.append(f"I6: entry {request.tag} sent although the book holds an order of its trade")
-        if request.side is Side.SELL and not ours:
+        if request.side is Side.SELL and all(row.side is Side.SELL for row in ours):
             # An adopted order keeps its old tag, so the net position alone tells what there is to sell.
             net = sum(each.quantity for each in self.inner._matching.positions() if _is_of(each, request))
             if request.quantity > net:
@@ -146,11 +149,25 @@ class WatchedBroker:
 class Oracles:
     """Watches what is committed, and what the loop waits for."""
 
-    def __init__(self, ledger: Ledger, plan: DayPlan, *, replayed: Ledger, breaches: list[str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        plan: DayPlan,
+        *,
+        replayed: Ledger,
+        breaches: list[str],
+        contracts: Sequence[OptionContract] = (),
+    ) -> None:
         self.breaches = breaches
+        self.know(contracts)
         self._plan = plan
         self._replayed = replayed
         self._compare(ledger)
+
+    def know(self, contracts: Sequence[OptionContract]) -> None:
+        """Take the most units that one order of each contract may have, in whole lots."""
+        known = {each.tradingsymbol: (each.freeze_quantity, each.lot_size) for each in contracts}
+        self._most = {symbol: freeze // lot * lot for symbol, (freeze, lot) in known.items() if freeze is not None}
 
     def committed(self, entries: Sequence[Entry], ledger: Ledger) -> None:
         self._replayed.fold(entries)
@@ -185,8 +202,13 @@ class Oracles:
         unsettled = Counter(order.role for order in trade.orders if not order.is_settled)
         if unsettled[record.role] > 1:
             self.breaches.append(f"I2: row {entry.seq}: two unsettled {record.role} orders of {trade.trade_id}")
-        if record.role is Role.EXIT and record.request.quantity != trade.held:
+        most = self._most.get(record.request.tradingsymbol, record.request.quantity)
+        if record.request.quantity > most:
+            self.breaches.append(f"row {entry.seq}: {record.request.quantity} units are above the freeze, {most}")
+        if record.role is Role.EXIT and record.request.quantity not in (trade.held, most):
             self.breaches.append(f"I3: row {entry.seq}: sells {record.request.quantity}, {trade.held} are held")
+        if sum(order.request.quantity for order in trade.orders_of(Role.ENTRY)) > trade.quantity:
+            self.breaches.append(f"I2: row {entry.seq}: the parts of {trade.trade_id} are more than {trade.quantity}")
         if record.role is Role.EXIT:
             return
         in_window = self._plan.trading_start <= entry.at < self._plan.trading_end
@@ -201,6 +223,13 @@ class Oracles:
 def _trade_key(tag: str | None) -> tuple[object, ...] | None:
     parts = read_tag(tag)
     return None if parts is None else (parts.day, parts.trade_number, parts.owner)
+
+
+def _follows_whole_parts(ours: Sequence[OrderReport], tag: str) -> bool:
+    """I6: an entry is the first order of its trade, or the next part after whole ones."""
+    parts = read_tag(tag)
+    whole = all(row.side is Side.BUY and row.status is OrderStatus.COMPLETE for row in ours)
+    return parts is not None and whole and len(ours) == parts.attempt - 1
 
 
 def _is_of(position: NetPosition, request: OrderRequest) -> bool:

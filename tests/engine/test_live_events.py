@@ -97,12 +97,12 @@ def test_a_login_is_looked_into_at_once_and_not_at_the_next_turn(bench, monkeypa
 
 def test_the_book_is_read_at_once_when_orders_move_and_however_often_they_do_once_between_two_looks(bench, monkeypatch):
     day = bench(IN)
-    books = counted(day, monkeypatch, "read_book")
+    standings = counted(day, monkeypatch, "read_standing")
     for hundredth in range(10, 30):
         day.plan_event(f"09:31:00.{hundredth}", OrdersMoved())
     day.run()
 
-    assert [when for when in books if when < "09:31:00.90"] == ["09:31:00.10"]
+    assert [when for when in standings if "09:31:00.00" < when < "09:31:00.90"] == ["09:31:00.10"]
 
 
 def test_moved_orders_that_are_not_ours_are_a_reason_to_compare_with_the_broker(bench, monkeypatch):

@@ -116,7 +116,7 @@ def half_of_an_entry_is_bought(life: Life) -> None:
 def nobody_looks_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "_READS_BEFORE_ABSENT", 1)
     monkeypatch.setattr(OrderDesk, "_last_sent", lambda _self, order: order.intended_at - timedelta(days=1))
-    monkeypatch.setattr(Effects, "_missing", lambda _self, _request: "")
+    monkeypatch.setattr(Effects, "_missing", lambda _self, _request, **_by: "")
 
 
 def more_is_sold_than_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ LIVES: list[tuple[Callable[[Life], None], Callable[[pytest.MonkeyPatch], None], 
     ),
     (
         a_position_is_sold_by_hand,
-        lambda patch: patch.setattr(ReconcileDesk, "_sold", lambda _self, _found, _book: False),
+        lambda patch: patch.setattr(ReconcileDesk, "_sold", lambda _self, *_seen: False),
         "the trader holds 150 units, the broker 0|the day never ends",
     ),
     (half_of_an_entry_is_bought, more_is_sold_than_is_held, "I3|I4|the day"),

@@ -24,7 +24,7 @@ from fsm_trader.core.records import (
 from fsm_trader.core.results import trade_result
 
 from .bench import BUY, EXIT, Bench
-from .given import strategy
+from .given import risk, strategy
 from .market import CALL, LOT, PUT, ScriptedMarket, at, path
 from .oracles import Killed
 from .test_entries import tag
@@ -189,6 +189,31 @@ def test_no_entry_is_taken_before_the_broker_was_asked(bench):
     assert len(day.trades) == 1
 
 
+def test_a_first_exit_looks_at_what_is_held_and_sells_nothing_that_a_person_just_sold(bench):
+    day = bench({**IN, "09:39": EXIT})
+    somebody(day, "09:39:48", by_hand(Side.SELL))
+
+    day.run()
+
+    (answer,) = [row for row in day.rows(OrderAnswered) if row.tag == tag(Role.EXIT)]
+    assert (answer.answer, answer.sends) == ("refused", 0)
+    assert "the broker holds 0" in answer.message
+    assert day.orders(Role.EXIT) == 0
+    assert (day.trade.state, day.trade.reason) == ("CLOSED", "closed_outside")
+
+
+def test_positions_that_cannot_be_read_keep_no_exit_from_leaving(bench):
+    silent = ReadFault(kind="unavailable", since=at("09:39:59"), until=at("09:42"))
+    day = bench({**IN, "09:39": EXIT}, faults=FaultPlan(reads=(silent,)))
+
+    day.run()
+
+    answers = [(when, row.answer) for when, row in day.timed(OrderAnswered) if row.tag == tag(Role.EXIT)]
+    assert [answer for _, answer in answers] == ["accepted"]
+    assert answers[0][0] < "09:40:05"
+    assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
+
+
 def test_an_exit_is_not_sent_again_when_the_broker_holds_nothing_any_more(bench):
     refused = FaultPlan(orders=(OrderFault(kind="refuse", tags="FT??????001X01*"),))
     day = bench({**IN, "09:39": EXIT}, faults=refused)
@@ -279,9 +304,53 @@ def test_a_position_that_is_shown_late_is_not_written_off(bench):
     assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
 
 
-def test_a_position_that_is_gone_without_a_sale_is_believed_after_the_settling_time(bench):
-    day = bench({"09:30": BUY})
+def test_a_position_that_is_not_shown_and_was_sold_by_nobody_is_held_told_once_and_left_by_the_book(bench):
+    day = bench({"09:30": BUY, "09:35": BUY, "09:40": EXIT}, strategies=(strategy("one"), strategy("two")))
     shown_empty(day, "09:32", "17:00")
+
+    day.run()
+
+    assert day.rows(SoldOutside) == []
+    told = [when for when, row in day.timed(AlarmRaised) if "do not show" in row.text]
+    assert told == ["09:33:30"] * len(day.trades)
+    assert {(trade.state, trade.exit_reason) for trade in day.trades} == {("CLOSED", "strategy_exit")}
+    assert day.orders(Role.EXIT) == len(day.trades)
+
+
+def test_nothing_is_bought_while_the_broker_does_not_show_what_is_held(bench):
+    two = (strategy("one"), strategy("two"))
+    day = bench({"one": {"09:30": BUY}, "two": {"09:35": BUY}}, strategies=two, limits=risk(max_open_trades=2))
+    shown_empty(day, "09:32", "17:00")
+
+    day.run()
+
+    (blocked,) = day.rows(EntryBlocked)
+    assert blocked.reasons == (f"the broker does not show what {day.trades[0].trade_id} holds",)
+    assert len(day.trades) == 1
+
+
+def test_of_a_position_that_is_not_shown_the_part_that_the_book_says_was_sold_by_hand_is_not_sold_again(bench):
+    day = bench({"09:30": BUY, "09:40": EXIT}, strategies=(strategy(lots=2),))
+    shown_empty(day, "09:32", "17:00")
+    somebody(day, "09:39:50", by_hand(Side.SELL))
+
+    day.run()
+
+    assert [row.quantity for row in day.rows(SoldOutside)] == [LOT]
+    assert day.trade.state == "CLOSED"
+    sold = sum(fill.quantity for fill in day.fills(Side.SELL))
+    assert sold == 2 * LOT
+
+
+def test_a_position_that_somebody_converted_is_believed_gone_after_the_settling_time(bench):
+    day = bench({"09:30": BUY})
+    true = day.broker.positions
+
+    def converted() -> tuple[NetPosition, ...]:
+        is_over = day.clock.now() >= at("09:32")
+        return tuple(replace(each, product="NRML") if is_over else each for each in true())
+
+    day.broker.positions = converted
 
     day.run(foreign=True)
 
@@ -423,10 +492,17 @@ def test_an_exit_that_this_journal_does_not_know_keeps_a_second_one_from_leaving
 
 def test_a_position_that_shows_again_after_it_was_written_off_is_an_alarm(bench):
     day = bench({"09:30": BUY})
-    shown_empty(day, "09:32", "09:40")
+    true = day.broker.positions
+
+    def shown() -> tuple[NetPosition, ...]:
+        is_away = at("09:32") <= day.clock.now() < at("09:40")
+        return tuple(replace(each, product="NRML") if is_away else each for each in true())
+
+    day.broker.positions = shown
 
     day.run(foreign=True)
 
+    assert day.trade.reason == "closed_outside"
     alarms = [row.text for row in day.rows(AlarmRaised)]
     assert any("no open trade of ours holds them" in text and "needs a person" in text for text in alarms)
 
@@ -434,8 +510,13 @@ def test_a_position_that_shows_again_after_it_was_written_off_is_an_alarm(bench)
 def test_what_is_suspected_of_a_position_stands_while_its_exit_is_looking(bench):
     # Every exit looks, finds nothing, and is refused; the comparison must not begin to count anew each time.
     day = bench({"09:30": BUY, "09:33": EXIT})
-    shown_empty(day, "09:32", "17:00")
+    shown_empty(day, "09:32:05", "17:00")
 
-    day.run(foreign=True)
+    day.run()
 
-    assert [when for when, _ in day.timed(SoldOutside)] == ["09:33:30"]
+    assert [when for when, row in day.timed(AlarmRaised) if "do not show" in row.text] == ["09:34:30"]
+    assert tuple(row.answer for row in (day.rows(OrderAnswered)[1], day.rows(OrderAnswered)[-1])) == (
+        "refused",
+        "accepted",
+    )
+    assert day.trade.state == "CLOSED"

@@ -148,7 +148,7 @@ def test_candles_that_stop_coming_end_entries_until_they_come_again(bench):
 
     moves = [(when, move.dest, move.reason) for when, move in day.timed(SessionMoved)]
     # The candle of 09:39 ended at 09:40 and is older than 150 s from 09:42:30 on.
-    assert ("09:42:35", "UNHEALTHY", "candles_stale") in moves
+    assert ("09:42:30", "UNHEALTHY", "candles_stale") in moves
     assert "session is UNHEALTHY" in reasons(day, "09:50")
     assert [f"{trade.opened_at:%H:%M}" for trade in day.trades] == ["09:56"]
 

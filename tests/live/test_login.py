@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import stat
 import threading
 import urllib.error
@@ -156,12 +158,14 @@ def verb_main(words: list[str]) -> int:
     [
         ("", "no request token in what was given"),
         ("https://127.0.0.1/?status=success", "no request token in what was given"),
-        ("nosuchtoken0001", "Kite does not take our token"),
+        ("nosuchtoken0001" * 2 + "xx", "Kite does not take our token"),
+        ("i", "is no request token (not shown); expected 32 letters and digits. Kite was not asked"),
+        (f"http://127.0.0.1/?status=cancelled&request_token={'a1' * 16}", "of a login that did not succeed"),
+        (f"http://evil.example/?status=success&request_token={'a1' * 16}", "is not the end of this login"),
+        (f"http://127.0.0.1/?request_token={'a1' * 16}&state=another", "is not the end of this login"),
     ],
 )
 def test_what_is_no_login_ends_with_its_own_code_and_stores_nothing(desk: Desk, monkeypatch, capsys, pasted, words):
-    import io
-
     desk.write(prices=FALLS, says={})
     desk.serve(logs_in=True)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{pasted}\n"))
@@ -172,9 +176,78 @@ def test_what_is_no_login_ends_with_its_own_code_and_stores_nothing(desk: Desk, 
     assert code == 5
     assert words in err
     assert "Nothing was stored" in err
-    assert not pasted or pasted not in err
+    assert len(pasted) < 6 or pasted not in err
+    assert len(pasted) >= 6 or "***" not in err
     assert "http://127.0.0.1" in out
     assert not (desk.folder / "var" / "kite_token.json").exists()
+
+
+def test_a_secret_that_does_not_fit_the_key_is_told_as_that_and_not_as_a_bad_login(desk: Desk, monkeypatch, capsys):
+    desk.write(prices=FALLS, says={})
+    sandbox = desk.serve(logs_in=True)
+    desk.environ["KITE_API_SECRET"] = "another-secret-0001"  # noqa: S105 - made up
+
+    code = log_in(desk, monkeypatch, sandbox)
+
+    err = capsys.readouterr().err
+    assert code == 5
+    assert "broker.kite.api_secret does not fit broker.kite.api_key" in err
+    assert "Invalid `checksum`" in err
+    assert "another-secret-0001" not in err
+    assert not (desk.folder / "var" / "kite_token.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [("sys.stdin.readline", "nothing was stored"), ("fsm_trader.kite.wire.KiteWire.profile", "the token was stored")],
+)
+def test_a_login_that_is_broken_off_says_whether_a_token_was_stored(desk: Desk, monkeypatch, capsys, moment, words):
+    class Pasted(io.StringIO):
+        """What a person pastes."""
+
+    def broken_off(*_given: object) -> str:
+        raise KeyboardInterrupt
+
+    desk.write(prices=FALLS, says={})
+    sandbox = desk.serve(logs_in=True)
+    monkeypatch.setattr("sys.stdin", Pasted(f"{sandbox.request_token()}\n"))
+    monkeypatch.setattr(moment, broken_off)
+
+    code = desk.do(monkeypatch, "login")
+
+    assert code == 130
+    assert f"login: broken off; {words}" in capsys.readouterr().err
+    assert (desk.folder / "var" / "kite_token.json").exists() is (words == "the token was stored")
+
+
+def test_an_address_of_this_very_login_is_taken_and_a_token_by_itself_too():
+    token, state = "a1" * 16, "thestate"
+    whole = f"https://here.example/done?action=login&status=success&request_token={token}&state={state}"
+
+    assert request_token_of(whole, state=state) == token
+    assert request_token_of(f"{token}\n", state=state) == token
+    assert request_token_of(f"request_token={token}&status=success", state=state) == token
+    assert request_token_of(whole) == token
+    with pytest.raises(LoginRequiredError, match="not the end of this login"):
+        request_token_of(whole, state="another")
+
+
+def test_a_token_that_belongs_to_another_user_is_not_written_over(desk: Desk, monkeypatch, capsys):
+    desk.write(prices=FALLS, says={})
+    sandbox = desk.serve(logs_in=True)
+    assert log_in(desk, monkeypatch, sandbox) == 0
+    file = desk.folder / "var" / "kite_token.json"
+    before = file.read_bytes()
+    if os.geteuid() == 0:
+        os.chown(file, 4711, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+
+    code = log_in(desk, monkeypatch, sandbox)
+
+    assert code == 5
+    assert f"{file} belongs to another user" in capsys.readouterr().err
+    assert file.read_bytes() == before
 
 
 def test_todays_token_of_another_app_is_not_written_over(desk: Desk, monkeypatch, capsys):

@@ -117,3 +117,12 @@ def test_every_kind_can_be_planned(kind):
     call = ", call: orders" if needs_call and not more else ""
 
     assert read_plan(None, [f"{{kind: {kind}{more}{call}}}"]).faults[0].kind == kind
+
+
+def test_of_several_faults_the_wrong_one_is_named_by_its_number():
+    good = "{kind: too_many, call: place}"
+
+    with pytest.raises(SetupError) as refused:
+        read_plan(None, [good, "{kind: nothing}", good, "{kind: too_many}"])
+
+    assert [fault.where for fault in refused.value.faults] == ["--fault (number 2):1:8", "--fault (number 4):1:1"]

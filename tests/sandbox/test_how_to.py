@@ -92,3 +92,13 @@ def test_the_page_tells_the_rates_that_are_kept(rate, words):
     assert words in PAGE
     assert words.split()[1] == str(_PER_SECOND[rate])
     assert f"(and {_ORDERS_PER_MINUTE} a minute, {_ORDERS_PER_DAY:,} a day)" in PAGE
+
+
+def test_the_page_says_what_a_finished_day_and_a_dead_token_ask_for():
+    script = PAGE[PAGE.index("## 3. ") : PAGE.index("```python")]
+    plan = block("yaml")
+    dies = plan[: plan.index("kind: token_death")].splitlines()[-2]
+
+    assert "needs a day that is not over" in script
+    assert "start it again" in script
+    assert "section 5" in dies

@@ -18,7 +18,9 @@ import pytest
 from kiteconnect import KiteConnect
 
 from fsm_trader.app.files import settings_of
+from fsm_trader.app.sandbox import session_path
 from fsm_trader.config.load import load_settings
+from fsm_trader.errors import SetupError
 
 from .conftest import LONGEST_S, ROOT, buy
 
@@ -160,6 +162,8 @@ def test_the_session_file_it_writes_leads_to_it(start, folder):
     assert (written.session, written.risk, written.strategies) == (given.session, given.risk, given.strategies)
     assert (written.journal_url, written.log.file) != (given.journal_url, given.log.file)
     assert sandbox.said["access_token"] not in (folder / "on.yaml").read_text()
+    # The next start writes it anew: the address may be another one.
+    assert session_path(given, "on.yaml") == folder / "on.yaml"
 
 
 REFUSED = [
@@ -169,8 +173,17 @@ REFUSED = [
     (["--redirect-url", "file:///etc"], "expected such as http://127.0.0.1:8000/"),
     (["--faults", "absent.yaml"], "absent.yaml: not found"),
     (["--fault", "{kind: nothing}"], "$.kind: was 'nothing'"),
-    (["--write-session", "session.yaml"], "expected the name of another file"),
+    (["--write-session", "session.yaml"], "which session.yaml itself is or names"),
     (["--write-session", "var/on.yaml"], "expected the name of another file"),
+    (["--write-session", ""], "was ''; expected the name of another file"),
+    (["--write-session", ".."], "was '..'; expected the name of another file"),
+    (["--write-session", "a\nb"], "expected the name of another file"),
+    (["--write-session", "x" * 300], "expected the name of another file"),
+    (["--write-session", "strategies.yaml"], "which session.yaml itself is or names"),
+    (["--write-session", "notes.txt"], "which is there, and no sandbox wrote it"),
+    (["--write-session", "pipe"], "which is there, and no sandbox wrote it"),
+    (["--write-session", "nowhere"], "which is there, and no sandbox wrote it"),
+    (["--write-session", "link.yaml"], "which session.yaml itself is or names"),
 ]
 
 
@@ -178,6 +191,11 @@ def test_what_cannot_be_is_refused_before_anything_is_made(folder, capsys, monke
     from fsm_trader.cli.main import main
 
     monkeypatch.chdir(folder)
+    (folder / "notes.txt").write_text("# session.yaml on the sandbox: what I saw\n")
+    os.mkfifo(folder / "pipe")
+    (folder / "nowhere").symlink_to("var/elsewhere.yaml")
+    (folder / "link.yaml").symlink_to("strategies.yaml")
+    files = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     for options, words in REFUSED:
         assert main(["sandbox", "session.yaml", *options]) == 2, options
         assert words in capsys.readouterr().err, options
@@ -186,6 +204,20 @@ def test_what_cannot_be_is_refused_before_anything_is_made(folder, capsys, monke
             main(["sandbox", "session.yaml", *options])
         assert left.value.code == 2
     assert not (folder / "var").exists()
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == files
+
+
+def test_files_that_a_session_names_are_not_written_over_whatever_they_hold(folder):
+    (folder / "mine.toml").write_text("")
+    (folder / "trade.yaml").write_text((ROOT / "fsm_trader" / "machines" / "trade.yaml").read_text())
+    text = (folder / "session.yaml").read_text().replace("trade: builtin", "trade: trade.yaml")
+    text = text.replace("  calendar: NSE", "  calendar_file: mine.toml\n  calendar: NSE")
+    (folder / "session.yaml").write_text(text.replace("var/fsm_trader.db", "own.db") + "log: {file: own.log}\n")
+    settings = settings_of(folder / "session.yaml")
+
+    for name in ("mine.toml", "trade.yaml", "own.db", "own.log"):
+        with pytest.raises(SetupError, match=r"which session.yaml itself is or names"):
+            session_path(settings, name)
 
 
 def test_a_port_and_a_book_in_use_are_refused(start, folder):

@@ -27,6 +27,7 @@ from fsm_trader.engine.act import Effects
 from fsm_trader.engine.adopt import AdoptionDesk
 from fsm_trader.engine.floor import Floor
 from fsm_trader.engine.orders import OrderDesk
+from fsm_trader.engine.parts import Parts
 from fsm_trader.engine.reconcile import ReconcileDesk
 from fsm_trader.engine.retry import Retries
 from fsm_trader.engine.trader import Trader
@@ -37,7 +38,7 @@ from fsm_trader.simulate.drill.day import Outcome
 from fsm_trader.simulate.drill.stage import stage_of
 
 SESSION = Path(__file__).resolve().parents[2] / "session.yaml"
-MOST_SEEDS = 3_000
+MOST_SEEDS = 4_000
 
 Patch = pytest.MonkeyPatch
 Seed = Callable[[Patch, Drill], None]
@@ -203,12 +204,12 @@ def number_again(patch: Patch, drill: Drill) -> None:
 @bug("an exit whose rows are gone is neither followed nor seen before another is sent", breaks="I2|I3|I6")
 def not_attached(patch: Patch, drill: Drill) -> None:
     patch.setattr(AdoptionDesk, "_attach", lambda self, report, book: None)
-    patch.setattr(Effects, "_missing", lambda self, request: "")
+    patch.setattr(Effects, "_missing", lambda self, request, **by: "")
 
 
 @bug("an exit is sent without a look at the position", breaks="I3")
 def not_looked(patch: Patch, drill: Drill) -> None:
-    patch.setattr(Effects, "_missing", lambda self, request: "")
+    patch.setattr(Effects, "_missing", lambda self, request, **by: "")
 
 
 @bug("entries do not wait for the broker's answer", breaks="I10")
@@ -234,7 +235,7 @@ def _in_two_commits(self, first, trade, news) -> bool:
 
 @bug("a position that is shown late is written off", breaks="I5")
 def written_off(patch: Patch, drill: Drill) -> None:
-    def at_once(self, found, book):
+    def at_once(self, found, event, sales):
         trade = self._floor.ledger.trades[found.trade_id]
         self._trades.step(trade, "position_gone", news=(SoldOutside(found.trade_id, found.quantity, None, found.text),))
         return False
@@ -278,6 +279,50 @@ def _forgetting(commit):
             self.ledger.orders_today += 1
 
     return kept
+
+
+@bug("a first exit believes what was read of the positions a while ago", breaks="I3")
+def believes_old_positions(patch: Patch, drill: Drill) -> None:
+    patch.setattr(Floor, "is_net_known", lambda self, since: True)
+
+
+@bug("an exit is sent as it is, however little one order may carry", breaks="freeze|I3|I5")
+def whole_exit(patch: Patch, drill: Drill) -> None:
+    next_of = Parts.next_of
+
+    def whole(self, trade, quantity):
+        return quantity if trade.state == "PENDING_EXIT" else next_of(self, trade, quantity)
+
+    patch.setattr(Parts, "next_of", whole)
+
+
+@bug("the next part of an entry is sent while the one before works", breaks="I2|I6")
+def part_beside_part(patch: Patch, drill: Drill) -> None:
+    def is_due(trade):
+        entered = trade.orders_of(Role.ENTRY)
+        return bool(entered) and sum(order.request.quantity for order in entered) < trade.quantity
+
+    guarded(patch, drill, entry_part_done=lambda facts: facts.may_buy_on and is_due(facts.trade))
+    patch.setattr(trades, "is_entry_part_due", is_due)
+
+
+@bug("a trade that holds a part fails when the next one comes to nothing", breaks="I4|I5")
+def part_lost(patch: Patch, drill: Drill) -> None:
+    filled = names.TRADE_GUARDS["entry_filled"]
+
+    def has_bought(facts):
+        return filled(facts) and facts.trade.last_order(Role.ENTRY).filled > 0
+
+    def has_not(facts):
+        orders_in = facts.trade.orders_of(Role.ENTRY)
+        return bool(orders_in) and all(order.is_settled for order in orders_in) and not has_bought(facts)
+
+    guarded(patch, drill, entry_filled=has_bought, entry_unfilled=has_not)
+
+
+@bug("a part of an entry follows whatever has happened since its signal", breaks="I9|I10")
+def part_without_leave(patch: Patch, drill: Drill) -> None:
+    patch.setattr(Parts, "may_buy_on", lambda self, trade, now, *, within: True)
 
 
 @contextmanager

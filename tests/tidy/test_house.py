@@ -17,9 +17,11 @@ MODULES = {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") f
 # A ratchet: the only places that catch everything and go on. The list may shrink; whoever adds to it says why here and
 # beside the handler.
 WALLS = {
+    "fsm_trader/app/options_of_day.py": "a defect costs one try; options nobody asks for again end all entries",
     "fsm_trader/engine/act.py": "a call that stumbles must answer all the same: the loop would wait for it for ever",
     "fsm_trader/engine/floor.py": "a defect costs one step and further entries, an observer only itself; no position",
     "fsm_trader/engine/signals.py": "a strategy is somebody else's code; where it fails, positions are cared for",
+    "fsm_trader/engine/work.py": "a defect in one call must not end, unsaid, the thread that makes all others",
     "fsm_trader/kite/stream.py": "a defect costs one connection; a stream that ends unsaid would blind every stop",
     "fsm_trader/notify/both.py": "a notifier's defect must not end a process that holds a position",
     "fsm_trader/notify/telegram.py": "a defect costs one notice, not the thread that sends all others",

@@ -23,6 +23,8 @@ import processes
 import replays
 import restarts
 import run
+import ticks
+import wire
 from measure import Figure, NotMeasuredError, Sample, Sides, WrongResultError, conclude, expect, measure
 
 Prepare = Callable[[Path], AbstractContextManager[Sides]]
@@ -43,6 +45,12 @@ TINY: dict[str, Prepare] = {
     "taken": partial(fires.taken_sides, fires=2),
     "simulate": partial(drills.seeded_sides, seeds=4),
     "recover": partial(drills.killed_sides, lives=2),
+    "order": partial(wire.order_sides, orders=1),
+    "order-commits": partial(wire.order_sides, orders=1, commits=True),
+    "tick-exit": partial(wire.order_sides, orders=1, leg="exit"),
+    "exit-commit": partial(wire.order_sides, orders=1, leg="exit", commits=True),
+    "idle": partial(wire.idle_sides, idle_s=0.1, kept_s=5.0, warm_after_s=5.0),
+    "ticks": partial(ticks.tick_sides, trades=2, messages=3),
 }
 
 
@@ -83,7 +91,8 @@ def test_both_sides_of_a_figure_do_their_work_on_a_tiny_size(name: str, bench: P
         sides.check()
 
     assert all(sample.each_s > 0 for sample in samples)
-    assert all((sample.peak_bytes is not None) == (name in ("help", "status", "day", "restart")) for sample in samples)
+    tells_memory = name in ("help", "status", "day", "restart", "ticks")
+    assert all((sample.peak_bytes is not None) == tells_memory for sample in samples)
 
 
 def test_commits_that_only_one_side_made_give_no_figure(tmp_path: Path) -> None:

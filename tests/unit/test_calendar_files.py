@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from datetime import date, time
@@ -231,6 +232,13 @@ def test_a_faulty_file_is_refused_with_the_session_and_hinders_no_reading(tmp_pa
 
     assert reading.session.calendar_file is None
     assert ["is no holiday" in fault.message for fault in faults] == [True]
+
+
+def test_a_pipe_in_the_place_of_the_calendar_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(SetupError, match=r"calendar_file: .*pipe is no file; expected a calendar in TOML"):
+        load_settings(session_file(tmp_path, "pipe"), environ={})
 
 
 @pytest.mark.parametrize("value", ["7", "''", "[]", "nowhere.toml"])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsm_trader.core.clock import Clock
-from fsm_trader.ops.clock import ScaledClock, SystemClock, VirtualClock
+from fsm_trader.ops.clock import LEAST_JUMP, ScaledClock, SystemClock, VirtualClock
 
 INDIA = ZoneInfo("Asia/Kolkata")
 START = datetime(2026, 6, 17, 9, 15, tzinfo=INDIA)
@@ -222,3 +222,131 @@ def test_a_scaled_sleep_lets_its_own_time_pass():
 
     assert clock.now() - before >= timedelta(seconds=12)
     clock.close()
+
+
+class Machine:
+    """A machine whose wall clock is set by hand, while its seconds go on."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+        self.set_by = timedelta(0)
+
+    def wall(self):
+        return self.time().timestamp()
+
+    def time(self):
+        return START + timedelta(seconds=self.seconds - 100.0) + self.set_by
+
+    def passes(self, seconds: float, *, by: timedelta = timedelta(0)) -> None:
+        self.seconds += seconds
+        self.set_by += by
+
+
+@pytest.fixture
+def machine():
+    return Machine()
+
+
+@pytest.fixture
+def settable(machine):
+    clock = SystemClock(INDIA, wall=machine.wall, seconds=lambda: machine.seconds)
+    yield clock
+    clock.close()
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_wall_clock_set_back_lets_no_time_stand_still_or_come_twice(machine, settable):
+    machine.passes(5, by=-HOUR)
+    shown = [settable.now()]
+    for _ in range(3):
+        machine.passes(20)
+        shown.append(settable.now())
+
+    assert shown == [START + timedelta(seconds=5 + 20 * number) for number in range(4)]
+    assert (settable.take_jump(), settable.take_jump()) == (-HOUR, timedelta(0))
+
+
+def test_a_wall_clock_set_ahead_is_followed_and_told_once(machine, settable):
+    machine.passes(5, by=HOUR)
+
+    assert settable.now() == START + HOUR + timedelta(seconds=5)
+    assert (settable.take_jump(), settable.take_jump()) == (HOUR, timedelta(0))
+    machine.passes(5)
+    assert settable.now() == START + HOUR + timedelta(seconds=10)
+    assert settable.take_jump() == timedelta(0)
+
+
+def test_a_wall_clock_that_is_right_again_is_followed_and_that_is_no_jump(machine, settable):
+    machine.passes(5, by=-HOUR)
+    settable.now()
+    settable.take_jump()
+    machine.passes(5, by=HOUR)
+
+    assert settable.now() == START + timedelta(seconds=10)
+    assert settable.take_jump() == timedelta(0)
+
+
+def test_a_wall_clock_that_is_set_back_and_then_too_far_ahead_is_followed_and_told(machine, settable):
+    machine.passes(5, by=-HOUR)
+    settable.now()
+    settable.take_jump()
+    machine.passes(5, by=2 * HOUR)
+
+    assert settable.now() == START + HOUR + timedelta(seconds=10)
+    assert settable.take_jump() == HOUR
+
+
+def test_two_steps_before_anyone_asks_are_both_told(machine, settable):
+    machine.passes(1, by=HOUR)
+    settable.now()
+    machine.passes(1, by=-2 * HOUR)
+
+    assert settable.now() == START + HOUR + timedelta(seconds=2)
+    assert settable.take_jump() == -HOUR
+
+
+def test_an_hour_that_a_zone_has_twice_is_no_jump():
+    machine = Machine()
+    # On 25 October 2026 London's clocks go back at one in the morning, universal time.
+    before = datetime(2026, 10, 25, 0, 59, 50, tzinfo=UTC)
+    london = ZoneInfo("Europe/London")
+    clock = SystemClock(
+        london, wall=lambda: before.timestamp() + machine.seconds - 100, seconds=lambda: machine.seconds
+    )
+    machine.passes(20)
+    shown = clock.now()
+    clock.close()
+
+    assert shown.astimezone(UTC) == before + timedelta(seconds=20)
+    assert (shown.hour, shown.tzinfo) == (1, london)
+    assert clock.take_jump() == timedelta(0)
+
+
+def test_a_clock_that_is_slewed_never_goes_back_and_soon_agrees(machine, settable):
+    machine.passes(1, by=timedelta(seconds=-1.5))
+    before = settable.now()
+    machine.passes(1)
+    after = settable.now()
+
+    assert before == START
+    assert after == machine.time() == START + timedelta(seconds=0.5)
+    assert settable.take_jump() == timedelta(0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.integers(-7200, 7200)), max_size=20))
+def test_whatever_is_done_to_the_wall_clock_time_goes_on_by_the_seconds_at_least_but_for_a_slew(steps):
+    machine = Machine()
+    clock = SystemClock(INDIA, wall=machine.wall, seconds=lambda: machine.seconds)
+    try:
+        before = clock.now()
+        for seconds, by in steps:
+            machine.passes(seconds, by=timedelta(seconds=by))
+            shown = clock.now()
+            assert shown >= before
+            assert shown >= before + timedelta(seconds=seconds) - LEAST_JUMP
+            assert shown >= machine.time()
+            before = shown
+    finally:
+        clock.close()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from datetime import time, timedelta
@@ -471,6 +472,14 @@ def test_a_secret_that_cannot_be_had_is_a_fault_where_it_is_asked_for(faults_of,
 
     assert fault.startswith("session.yaml:11:19 $.broker.kite.api_key: ")
     assert message in fault
+
+
+def test_a_pipe_in_the_place_of_a_secret_holds_nobody_up(faults_of, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    (fault,) = faults_of(SESSION + KITE, environ={"KITE_ACCESS_TOKEN": HUSH, "KITE_API_KEY_FILE": f"{tmp_path}/pipe"})
+
+    assert fault.endswith("the file named by KITE_API_KEY_FILE is no file; expected a file with the secret alone")
 
 
 @pytest.mark.parametrize(

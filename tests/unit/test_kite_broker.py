@@ -14,9 +14,12 @@ from msgspec.structs import replace
 
 from fsm_trader.broker.kite.broker import KiteBroker
 from fsm_trader.broker.kite.pricing import marketable_limit
+from fsm_trader.broker.paper.pricing import protected_limit
+from fsm_trader.broker.protocol import PromptBroker
 from fsm_trader.core.contracts import OptionContract, OptionKind
 from fsm_trader.core.money import Paise
-from fsm_trader.core.orders import OrderStatus, Side
+from fsm_trader.core.orders import NetPosition, OrderStatus, Role, Side
+from fsm_trader.core.tags import TagParts, make_tag, owner_of
 from fsm_trader.errors import LoginRequiredError, RefusedError, UnavailableError
 
 from .kite_wires import NINE, virtual_clock
@@ -70,9 +73,14 @@ class Wire:
         self.said.append("trades")
         return self._or_raise(self.trade_rows)
 
-    def quote(self, keys):
+    def quote(self, keys, *, within=None):
         self.said.append("quote")
+        self.quote_within = within
         return self._or_raise(self.quotes)
+
+    def glance(self, within):
+        self.said.append(within)
+        return self._or_raise(self.glanced)
 
     def place(self, form, *, is_exit):
         self.said.append((form, is_exit))
@@ -191,6 +199,33 @@ def test_whatever_order_answers_come_in_nothing_seen_is_taken_back(reads):
                 assert later[report.order_id].status is report.status
 
 
+def test_a_glance_is_book_and_positions_in_one_and_its_book_only_grows(wire):
+    broker = broker_over(wire)
+    wire.order_rows, wire.trade_rows = [order_row(status="COMPLETE", filled_quantity=65)], [trade_row()]
+    before = broker.book()
+    held = {"exchange": "NFO", "tradingsymbol": CALL.tradingsymbol, "product": "MIS", "quantity": 65}
+    wire.glanced = ([], [], {"net": [held]})
+
+    book, positions = broker.glance(timedelta(seconds=1))
+
+    assert isinstance(broker, PromptBroker)
+    assert wire.said[-1] == timedelta(seconds=1)
+    assert (book.orders, book.fills) == (before.orders, before.fills)
+    assert positions == (NetPosition("NFO", CALL.tradingsymbol, "MIS", 65),)
+
+
+@pytest.mark.parametrize(
+    "glanced",
+    [UnavailableError("late"), ([], [], {"net": None}), ([order_row(quantity="?")], [], {"net": []})],
+    ids=["late", "no positions", "no book"],
+)
+def test_half_a_glance_is_none(wire, glanced):
+    wire.glanced = glanced
+
+    with pytest.raises(UnavailableError):
+        broker_over(wire).glance(timedelta(seconds=1))
+
+
 def test_a_new_day_begins_with_an_empty_book(wire):
     clock = virtual_clock()
     broker = broker_over(wire, clock=clock)
@@ -241,7 +276,14 @@ def test_a_market_order_may_leave_as_the_limit_order_it_becomes(wire):
     broker.place(replace(SELL, market_protection=Decimal(2)))
 
     forms = [each[0] for each in wire.said if each != "quote"]
-    assert [(form["order_type"], form["price"]) for form in forms] == [("LIMIT", "102.10"), ("LIMIT", "97.95")]
+    assert [(form["order_type"], form["price"]) for form in forms] == [("LIMIT", "102.00"), ("LIMIT", "98.00")]
+
+
+def test_an_exit_waits_a_second_for_its_quote_at_most(wire):
+    broker = broker_over(wire, order_type="limit")
+    broker.place(SELL)
+
+    assert wire.quote_within == timedelta(seconds=1)
 
 
 def test_without_a_price_an_entry_is_refused_and_an_exit_leaves_as_a_market_order(wire):
@@ -261,10 +303,70 @@ def limit_of(quote, request=REQUEST):
     return marketable_limit(quote, replace(request, market_protection=Decimal(2)), tick_paise=5, now=NINE)
 
 
-def test_a_limit_goes_by_the_best_offer_then_by_a_young_last_price():
+def offering(price) -> dict:
+    return QUOTE | {"depth": {"buy": [{"price": price}], "sell": [{"price": price}]}}
+
+
+def exit_number(attempt: int):
+    return replace(SELL, tag=make_tag(TagParts(NINE.date(), 1, Role.EXIT, attempt, owner_of("test"))))
+
+
+def test_an_offer_far_from_the_last_price_is_not_met():
+    assert limit_of(offering(300.0)) == 10200
+    assert limit_of(offering(0.05), SELL) == 9800
+    assert limit_of(offering(0.05), exit_number(1)) == 9800
+
+
+def test_a_better_offer_than_the_last_price_is_taken_at_its_own_price():
+    assert limit_of(offering(90.0)) == 9180
+    assert limit_of(offering(110.0), SELL) == 10780
+
+
+def test_each_further_exit_goes_one_protection_further_and_stops_inside_the_exchanges_limits():
+    limits = [limit_of(offering(0.05), exit_number(attempt)) for attempt in (1, 2, 3, 15, 16, 1000)]
+
+    assert limits == [9800, 9600, 9400, 7000, 7000, 7000]
+    assert limit_of(offering(95.0), exit_number(9)) == 9310
+
+
+def test_a_part_that_was_sold_is_no_reason_to_go_further_for_the_next_one(wire):
+    broker = broker_over(wire, order_type="limit")
+    wire.quotes = {KEY: offering(0.05)}
+    went = {"transaction_type": "SELL", "status": "COMPLETE", "filled_quantity": 65}
+    wire.order_rows = [
+        order_row(**went, order_id="1", tag=exit_number(1).tag),
+        order_row(**went, order_id="2", tag=exit_number(2).tag),
+        order_row(**went | {"status": "CANCELLED"}, order_id="3", tag=exit_number(3).tag),
+    ]
+    broker.book()
+
+    for attempt in (3, 4):
+        broker.place(replace(exit_number(attempt), market_protection=Decimal(2)))
+
+    forms = [each[0] for each in wire.said if isinstance(each, tuple)]
+    # The first two were sold; the third was not, so the fourth goes one protection further.
+    assert [form["price"] for form in forms] == ["98.00", "96.00"]
+
+
+def test_a_cheap_option_is_left_step_by_step_to_the_last_tick():
+    cheap = offering(0.05) | {"last_price": 0.4, "lower_circuit_limit": 0.05}
+    limits = [limit_of(cheap, exit_number(attempt)) for attempt in (1, 2, 3, 8, 9)]
+
+    assert limits == [40, 35, 30, 5, 5]
+
+
+def test_an_entry_needs_a_young_last_price_and_an_exit_any():
+    old = QUOTE | {"last_trade_time": "2026-06-17 09:20:00"}
+
+    with pytest.raises(UnavailableError, match="an offer alone"):
+        limit_of(old)
+    assert limit_of(old, SELL) == 9800
+    assert limit_of({"last_price": 100.0}, SELL) == 9800
+
+
+def test_a_limit_goes_by_the_last_price_where_nothing_is_offered():
     no_depth = QUOTE | {"depth": {"buy": [], "sell": [{"price": 0}]}}
 
-    assert limit_of(QUOTE) == 10210
     assert limit_of(no_depth) == 10200
     assert limit_of(no_depth, SELL) == 9800
 
@@ -286,6 +388,7 @@ def test_a_limit_stays_inside_the_days_limits_and_on_the_tick():
         {"depth": {"sell": [None]}},
         {"depth": {"sell": [{"price": float("nan")}]}},
         {"depth": []},
+        {"depth": {"sell": [{"price": 100.0}]}},
     ],
     ids=str,
 )
@@ -294,14 +397,27 @@ def test_a_quote_without_a_usable_price_gives_no_limit(quote):
         limit_of(quote)
 
 
-@given(st.integers(5, 10**7), st.sampled_from([Decimal(-1), Decimal(1), Decimal("2.5"), Decimal(100)]))
-def test_a_limit_is_on_the_tick_and_marketable(offer, protection):
-    offer -= offer % 5
-    sides = {"buy": [{"price": offer / 100}], "sell": [{"price": offer / 100}]}
-    for request in (REQUEST, SELL):
-        limit = marketable_limit(
-            {"depth": sides}, replace(request, market_protection=protection), tick_paise=5, now=NINE
+@given(
+    st.integers(1, 2 * 10**6),
+    st.integers(1, 2 * 10**6),
+    st.sampled_from([Decimal(-1), Decimal(1), Decimal("2.5"), Decimal(100)]),
+    st.integers(1, 40),
+)
+def test_a_limit_is_on_the_tick_and_never_worse_than_offer_and_last_price_allow(offer, last, protection, attempt):
+    quote = {"last_price": last * 0.05, "last_trade_time": "2026-06-17 09:29:59"} | {
+        "depth": {"sell": [{"price": offer * 0.05}], "buy": [{"price": offer * 0.05}]}
+    }
+    offer, last = offer * 5, last * 5
+    for side in (REQUEST, exit_number(attempt)):
+        request = replace(side, market_protection=protection)
+        limit = marketable_limit(quote, request, tick_paise=5, now=NINE)
+        by_offer, by_last = (
+            protected_limit(Paise(price), request.side, protection=protection, tick_paise=5) for price in (offer, last)
         )
         assert limit % 5 == 0
         assert limit > 0
-        assert (limit >= offer) if request is REQUEST else (limit <= offer)
+        if request.side is Side.SELL:
+            assert limit <= max(by_offer, by_last)
+            assert limit >= min(by_last, last * 7 // 10, last - 1500) or limit >= by_offer
+        else:
+            assert limit == min(by_offer, by_last)

@@ -38,8 +38,23 @@ def test_kites_own_limits_are_above_every_default():
     assert limits.orders_per_second < 10
     assert limits.orders_per_minute < 400
     assert limits.orders_per_day < 5000
-    assert (limits.quotes_per_second, limits.historical_per_second) == (1, 3)
+    assert limits.quotes_per_second / (SECOND + limits.margin).total_seconds() < 1
+    assert limits.historical_per_second / (SECOND + limits.margin).total_seconds() < 3
     assert limits.others_per_second < 10
+
+
+def spaced(kind) -> float:
+    """How long one more read than Kite allows in a second takes to leave."""
+    clock = virtual_clock()
+    budgets = Budgets(clock)
+    for _ in range({"quote": 2, "historical": 4}[kind]):
+        budgets.take_read(kind)
+    return (clock.now() - NINE).total_seconds()
+
+
+@pytest.mark.parametrize("kind", ["quote", "historical"])
+def test_quotes_and_candles_keep_a_distance_that_a_slow_network_may_shorten(kind):
+    assert spaced(kind) == 1.1
 
 
 @given(st.lists(st.tuples(st.sampled_from(["quote", "historical", "other"]), st.integers(0, 700)), max_size=60))
@@ -79,6 +94,47 @@ def test_no_stretch_holds_more_orders_than_allowed_and_exits_never_wait_for_entr
     assert budgets.orders_today == len(sent)
 
 
+def test_a_look_before_an_exit_does_not_queue_behind_polls():
+    clock = virtual_clock()
+    budgets = Budgets(clock)
+    polls = [threading.Thread(target=budgets.take_read, args=("other",)) for _ in range(20)]
+    for poll in polls:
+        poll.start()
+    for poll in polls:
+        poll.join()
+    began = clock.now()
+    for _ in range(3):
+        budgets.take_read("prompt")
+
+    assert clock.now() == began
+
+
+def test_looks_use_what_polls_leave_and_never_more_than_all():
+    clock = virtual_clock()
+    budgets = Budgets(clock)
+    times = []
+    for number in range(24):
+        budgets.take_read("prompt" if number % 2 else "other")
+        times.append(clock.now())
+    alone = Budgets(clock := virtual_clock())
+    for _ in range(8):
+        alone.take_read("prompt")
+
+    assert most_within(times, SECOND) <= 8
+    assert clock.now() == NINE
+
+
+def test_a_read_in_a_hurry_fails_rather_than_wait_for_its_budget():
+    clock = virtual_clock()
+    budgets = Budgets(clock)
+    budgets.take_read("quote")
+
+    with pytest.raises(UnavailableError, match="at most 1 s"):
+        budgets.take_read("quote", SECOND)
+
+    assert clock.now() == NINE
+
+
 def test_an_entry_does_not_wait_and_an_exit_does():
     clock = virtual_clock()
     budgets = Budgets(clock, LIMITS)
@@ -112,10 +168,10 @@ def test_a_wait_that_would_be_too_long_is_none():
 def test_a_read_fails_rather_than_wait_for_long():
     clock = virtual_clock()
     budgets = Budgets(clock, LIMITS)
-    budgets.too_many(of_orders=False, retry_after_s=20)
+    budgets.too_many("quote", retry_after_s=20)
 
     with pytest.raises(UnavailableError, match=r"20\.0 s"):
-        budgets.take_read("other")
+        budgets.take_read("quote")
 
     assert clock.now() == NINE
 
@@ -129,8 +185,6 @@ def test_the_days_last_requests_are_kept_for_exits_and_the_next_day_is_new():
     for _ in range(10):
         budgets.take_exit()
         clock.sleep(60)
-    with pytest.raises(RefusedError, match="by hand"):
-        budgets.take_exit()
     clock.sleep(24 * 3600)
     budgets.take_entry()
 
@@ -138,30 +192,71 @@ def test_the_days_last_requests_are_kept_for_exits_and_the_next_day_is_new():
     assert budgets.orders_today == 1
 
 
-def test_a_429_to_a_read_pauses_reads_only():
+def test_our_own_number_of_a_day_stops_no_exit_and_is_told_once(caplog):
+    clock = virtual_clock()
+    budgets = Budgets(clock, LIMITS, orders_today=39)
+    told = []
+    for _ in range(4):
+        budgets.take_exit()
+        told.append(len(caplog.records))
+        clock.sleep(60)
+
+    assert told == [0, 1, 1, 1]
+    assert "41 order requests today" in caplog.text
+    assert budgets.orders_today == 43
+    with pytest.raises(RefusedError):
+        budgets.take_entry()
+
+
+@pytest.mark.parametrize("asked", ["quote", "historical", "other"])
+def test_a_429_to_a_read_pauses_reads_of_its_kind_only(asked):
     clock = virtual_clock()
     budgets = Budgets(clock, LIMITS)
-    budgets.too_many(of_orders=False)
+    budgets.too_many(asked)
 
     budgets.take_entry()
     budgets.take_exit()
+    for other in {"quote", "historical", "other"} - {asked}:
+        budgets.take_read(other)
     assert clock.now() == NINE
-    budgets.take_read("quote")
+    budgets.take_read(asked)
     assert clock.now() == NINE + SECOND
 
 
-def test_a_429_to_an_order_pauses_reads_and_entries_longer_than_exits():
+def test_many_429s_of_quotes_leave_the_order_book_in_sight():
+    clock = virtual_clock()
+    budgets = Budgets(clock, LIMITS)
+    for _ in range(4):
+        budgets.too_many("quote")
+
+    budgets.take_read("other")
+    budgets.take_read("prompt")
+    assert clock.now() == NINE
+
+
+@pytest.mark.parametrize("kind", ["other", "prompt"])
+def test_the_order_book_is_never_out_of_sight_for_more_than_two_seconds(kind):
+    clock = virtual_clock()
+    budgets = Budgets(clock, LIMITS)
+    for _ in range(5):
+        budgets.too_many("other", retry_after_s=30)
+
+    budgets.take_read(kind)
+    assert clock.now() == NINE + 2 * SECOND
+
+
+def test_a_429_to_an_order_pauses_entries_longer_than_exits_and_no_read():
     clock = virtual_clock()
     budgets = Budgets(clock, LIMITS)
     for _ in range(3):
-        budgets.too_many(of_orders=True)
+        budgets.too_many("order")
 
+    budgets.take_read("other")
+    assert clock.now() == NINE
     with pytest.raises(RefusedError, match=r"4\.0 s"):
         budgets.take_entry()
     budgets.take_exit()
     assert clock.now() == NINE + SECOND
-    budgets.take_read("other")
-    assert clock.now() == NINE + 4 * SECOND
 
 
 def test_pauses_grow_while_the_answer_stays_429_up_to_half_a_minute_and_are_forgotten():
@@ -169,14 +264,14 @@ def test_pauses_grow_while_the_answer_stays_429_up_to_half_a_minute_and_are_forg
     budgets = Budgets(clock, Limits(longest_wait=60 * SECOND))
     waits = []
     for _ in range(7):
-        budgets.too_many(of_orders=False)
+        budgets.too_many("quote")
         before = clock.now()
-        budgets.take_read("other")
+        budgets.take_read("quote")
         waits.append((clock.now() - before).total_seconds())
     clock.sleep(180)
-    budgets.too_many(of_orders=False)
+    budgets.too_many("quote")
     before = clock.now()
-    budgets.take_read("other")
+    budgets.take_read("quote")
 
     assert waits == [1, 2, 4, 8, 16, 30, 30]
     assert clock.now() - before == SECOND
@@ -196,7 +291,8 @@ def test_a_wall_clock_that_is_set_back_blocks_nothing():
     budgets = Budgets(clock, LIMITS)
     budgets.take_exit()
     budgets.take_read("quote")
-    budgets.too_many(of_orders=True)
+    budgets.too_many("order")
+    budgets.too_many("quote")
     clock.back = timedelta(hours=1)
 
     budgets.take_read("quote")

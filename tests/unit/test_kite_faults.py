@@ -104,6 +104,37 @@ CASES = {
         REFUSED,
         REFUSED,
     ),
+    "day spent, with 429": (
+        "day's requests spent",
+        error(429, "NetworkException", "Maximum allowed order requests exceeded."),
+        REFUSED,
+        REFUSED,
+    ),
+    "timed out, with 429": ("timed out inside", error(429, "NetworkException", "Request timed out"), UNKNOWN, UNKNOWN),
+    "not whole lots": (
+        "refused by its words",
+        error(400, "OrderException", "Quantity should be in multiples of 65"),
+        REFUSED,
+        REFUSED,
+    ),
+    "no intraday orders": (
+        "refused by its words",
+        error(400, "OrderException", "MIS orders are not allowed at this time."),
+        REFUSED,
+        REFUSED,
+    ),
+    "outside the price protection": (
+        "refused by its words",
+        error(400, "OrderException", "The order price is out of the LPP range."),
+        REFUSED,
+        REFUSED,
+    ),
+    "refusal's words of a failing server": (
+        "order error",
+        error(500, "OrderException", "Quantity should be in multiples of 65"),
+        UNKNOWN,
+        UNKNOWN,
+    ),
     "circuit limits": (
         "refused by its words",
         error(400, "OrderException", "Price exceeds circuit limits for the instrument."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import logging
 import os
@@ -247,6 +248,29 @@ def test_a_dump_that_lists_what_has_expired_is_said_to_be_an_older_one(tmp_path:
     assert min(contract.expiry for contract in known.contracts) == MONDAY
 
 
+def quoted(data: bytes) -> bytes:
+    """Return the dump with a header in quotes, as a CSV writer may write it."""
+    header, rest = data.split(b"\n", 1)
+    return b",".join(b'"' + cell + b'"' for cell in header.split(b",")) + b"\n" + rest
+
+
+def test_a_dump_with_a_quoted_header_is_read_like_any_other(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.wire.dump = quoted(dump())
+
+    known = store.contracts()
+
+    assert (len(known.contracts), known.note) == (120, "")
+
+
+def test_an_expired_contract_is_seen_behind_quotes_and_commas_too(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    data = dump(("2026-11-17", "2026-11-23", "2026-12-01"))
+    store.wire.dump = quoted(data.replace(b",NIFTY,0.0,2026-11-17", b',"NIFTY","0,0","2026-11-17"'))
+
+    assert store.contracts().note == "the dump still lists NIFTY of 2026-11-17: made before 2026-11-23"
+
+
 @pytest.mark.parametrize("damage", [lambda data: data[:-20], lambda data: b"", lambda _: gzip.compress(b"x\n")])
 def test_a_kept_dump_that_was_damaged_is_fetched_again(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     store = Store(tmp_path)
@@ -313,3 +337,18 @@ def test_a_real_dump_is_taken_whole_and_refused_when_half_of_it_is_missing(tmp_p
     assert "today's cannot be had" in known.note
     assert later.contracts(day).note == ""
     assert {contract.lot_size for contract in known.contracts} == {65}
+
+
+def test_a_full_disk_leaves_no_half_of_a_dump_and_the_day_goes_on(tmp_path: Path, monkeypatch, caplog) -> None:
+    store = Store(tmp_path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    known = store.contracts()
+
+    assert len(known.contracts) == 120
+    assert store.files == []
+    assert "cannot be kept" in caplog.text

@@ -132,12 +132,50 @@ def test_a_lost_connection_costs_the_minutes_it_touches() -> None:
     assert starts(candles, "10:04:02") == ["10:03"]
 
 
-def test_without_a_later_tick_a_minute_is_over_when_it_settled() -> None:
+def still(candles: TickCandles, traded: str, *moments: str, sent: str | None = None) -> None:
+    """Tell ticks without a new trade: the order book moved, the last trade stands."""
+    for moment in moments:
+        each = tick(OPTION, 100, at(traded), sent=at(sent or moment))
+        candles.take(each, at(moment).timestamp())
+
+
+def test_without_a_later_trade_a_minute_is_over_when_ticks_go_on_past_its_end_and_it_settled() -> None:
     candles = candles_of()
     feed(candles, *every(5, "10:00:00", "10:01:55"))
+    still(candles, "10:01:55", "10:02:00", "10:02:02")
 
     assert starts(candles, "10:02:02") == []
     assert starts(candles, "10:02:03") == ["10:01"]
+
+
+def test_a_minute_without_a_tick_after_its_end_is_left_to_history() -> None:
+    candles = candles_of()
+    feed(candles, *every(1, "10:00:00", "10:01:59"))
+
+    assert [starts(candles, now) for now in ("10:02:03", "10:02:09", "10:02:30")] == [[], [], []]
+
+
+def test_a_tick_that_the_exchange_sent_before_the_minutes_end_does_not_prove_its_end() -> None:
+    candles = candles_of()
+    feed(candles, *every(5, "10:00:00", "10:01:55"))
+    still(candles, "10:01:55", "10:02:01", sent="10:01:59")
+    early = starts(candles, "10:02:04")
+    still(candles, "10:01:55", "10:02:05")
+
+    assert early == []
+    assert starts(candles, "10:02:05") == ["10:01"]
+
+
+def test_a_socket_that_died_in_the_minute_gives_no_candle_before_the_watchdog_notices() -> None:
+    live, clock = live_at("10:00:00")
+    for moment in every(1, "10:00:00", "10:01:50"):
+        clock.time = at(moment)
+        live.ticks([tick(OPTION, 100, at(moment))])
+    clock.time = at("10:02:03")
+
+    found = live.candles(OPTION, after=None, now=clock.now())
+
+    assert found == ()
 
 
 def test_a_minute_whose_last_part_nobody_saw_is_not_ours() -> None:
@@ -150,6 +188,7 @@ def test_a_minute_whose_last_part_nobody_saw_is_not_ours() -> None:
 def test_a_tick_of_a_minute_that_was_given_changes_nothing() -> None:
     candles = candles_of()
     feed(candles, *every(5, "10:00:00", "10:01:55"))
+    still(candles, "10:01:55", "10:02:00")
     (given_out,) = candles.complete(None, at("10:02:03").timestamp())
 
     candles.take(tick(OPTION, 999, at("10:01:58")), at("10:02:04").timestamp())

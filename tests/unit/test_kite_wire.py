@@ -7,10 +7,12 @@ import hashlib
 import ipaddress
 import json
 import logging
+import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -24,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from fsm_trader.errors import LoginRequiredError, RefusedError, SetupError, UnavailableError
 from fsm_trader.kite.budgets import Budgets, Limits
+from fsm_trader.kite.hurry import Hurry
 from fsm_trader.kite.standing import REFUSAL_STANDS_FOR, TOKEN_TRIED_EVERY
 
 from .kite_server import Visit, error, raw_reply, reply, say_nothing, serving, success
@@ -115,15 +118,12 @@ def test_each_read_asks_its_own_address():
     ten = datetime(2026, 6, 17, 4, 30, tzinfo=dt.UTC)
     with serving(success({"any": 1})) as server, closing(wire_to(server.root)) as wire:
         wire.profile()
-        wire.margins()
         wire.positions()
-        wire.last_prices(["NSE:NIFTY 50", 256265])
-        wire.quote(["NFO:NIFTY2662324400CE"])
+        wire.quote(["NSE:NIFTY 50", 256265])
         wire.historical(256265, ten, ten + timedelta(minutes=5), "minute")
         server.now_answers(success([]))
         wire.orders()
         wire.trades()
-        wire.order_history("5")
         server.now_answers(reply(200, "instrument_token\n1\n", "text/csv"))
         dump = wire.instruments("NFO")
         server.now_answers(success({"order_id": "5"}))
@@ -131,14 +131,11 @@ def test_each_read_asks_its_own_address():
 
     assert [f"{got.method} {got.path}" for got in server.got] == [
         "GET /user/profile",
-        "GET /user/margins",
         "GET /portfolio/positions",
-        "GET /quote/ltp?i=NSE%3ANIFTY+50&i=256265",
-        "GET /quote?i=NFO%3ANIFTY2662324400CE",
+        "GET /quote?i=NSE%3ANIFTY+50&i=256265",
         f"GET /instruments/historical/256265/minute?{CANDLES_ASKED}",
         "GET /orders",
         "GET /trades",
-        "GET /orders/5",
         "GET /instruments/NFO",
         "DELETE /orders/regular/5",
     ]
@@ -154,7 +151,7 @@ def test_answers_are_handed_on_as_they_were():
         assert wire.historical(1, NINE, NINE, "minute") == {"candles": [["2026-06-17T09:15:00+0530", 1, 2, 3, 4, 5]]}
 
 
-@pytest.mark.parametrize("read", ["orders", "trades", "positions", "profile", "margins"])
+@pytest.mark.parametrize("read", ["orders", "trades", "positions", "profile"])
 def test_an_answer_of_another_kind_is_no_answer(read):
     with (
         serving(success("text")) as server,
@@ -234,9 +231,9 @@ def test_many_threads_get_their_own_answers():
         return success({"path": visit.got.path})(visit)
 
     with serving(echo) as server, closing(wire_to(server.root)) as wire, ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: (n, wire.last_prices([n])["path"]), range(160)))
+        answers = list(pool.map(lambda n: (n, wire.quote([n])["path"]), range(160)))
 
-    assert answers == [(n, f"/quote/ltp?i={n}") for n in range(160)]
+    assert answers == [(n, f"/quote?i={n}") for n in range(160)]
     assert server.connections <= 8 + 4
 
 
@@ -429,7 +426,120 @@ def test_a_429_pauses_reads_and_leaves_exits_nearly_free():
         server.now_answers(PROFILE)
         wire.profile()
 
-    assert clock.now() - start == timedelta(seconds=3)
+    assert clock.now() - start == timedelta(seconds=2)
+
+
+def test_a_429_to_an_order_request_keeps_the_order_book_in_sight():
+    clock = virtual_clock()
+    busy = error(429, "NetworkException", "Too many requests", "Retry-After: 3")
+    with serving(busy, success([])) as server, closing(wire_to(server.root, clock)) as wire:
+        with pytest.raises(RefusedError) as refused:
+            wire.place(ORDER, is_exit=True)
+        assert wire.orders() == []
+
+    assert refused.value.may_pass
+    assert clock.now() == NINE
+
+
+def test_spent_requests_stop_entries_also_where_they_come_with_a_429():
+    spent = error(429, "NetworkException", "Maximum allowed order requests exceeded.")
+    with serving(spent) as server, closing(wire_to(server.root)) as wire:
+        with pytest.raises(RefusedError) as refused:
+            wire.place(ORDER, is_exit=True)
+        with pytest.raises(RefusedError, match="every order is refused"):
+            wire.place(ORDER, is_exit=False)
+        assert len(server.got) == 1
+
+    assert not refused.value.may_pass
+
+
+def standing(visit: Visit) -> bool:
+    return success({"net": []} if visit.got.path == "/portfolio/positions" else [visit.got.path])(visit)
+
+
+def test_a_glance_reads_the_orders_before_trades_and_positions():
+    with serving(standing) as server, closing(wire_to(server.root)) as wire:
+        answers = wire.glance(timedelta(seconds=5))
+        first, *others = [got.path for got in server.got]
+
+    assert answers == (["/orders"], ["/trades"], {"net": []})
+    assert first == "/orders"
+    assert sorted(others) == ["/portfolio/positions", "/trades"]
+
+
+@pytest.mark.parametrize("silent", ["/orders", "/trades", "/portfolio/positions"])
+def test_a_glance_is_over_in_time_whichever_read_has_no_answer(silent):
+    def step(visit: Visit) -> bool:
+        return (say_nothing if visit.got.path == silent else standing)(visit)
+
+    with serving(step) as server, closing(wire_to(server.root, timeout=timedelta(seconds=5))) as wire:
+        began_s = time.monotonic()
+        with pytest.raises(UnavailableError):
+            wire.glance(timedelta(seconds=0.2))
+        took_s = time.monotonic() - began_s
+
+    assert 0.2 <= took_s < 2
+
+
+def test_a_glance_is_over_in_time_while_a_name_is_being_looked_up(monkeypatch):
+    is_over = threading.Event()
+
+    def hang(*_args, **_kwargs):
+        is_over.wait(10)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with closing(wire_to("https://kite.invalid")) as wire:
+        began_s = time.monotonic()
+        with pytest.raises(UnavailableError, match=r"within 0\.2 s"):
+            wire.glance(timedelta(seconds=0.2))
+        took_s = time.monotonic() - began_s
+        is_over.set()
+        join_hurried()
+
+    assert took_s < 2
+
+
+def join_hurried() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "kite-hurry":
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def test_a_glance_that_its_budget_holds_up_for_too_long_sends_nothing():
+    clock = virtual_clock()
+    budgets = Budgets(clock, MANY)
+    budgets.too_many("other")
+    with serving(standing) as server, closing(wire_to(server.root, clock, budgets=budgets)) as wire:
+        with pytest.raises(UnavailableError, match="budget"):
+            wire.glance(timedelta(seconds=0.5))
+        assert server.got == []
+
+
+def test_a_glance_without_a_token_asks_for_a_person_and_sends_nothing():
+    with serving(standing) as server:
+        with closing(wire_to(server.root, token=lambda: None)) as wire, pytest.raises(LoginRequiredError):
+            wire.glance(timedelta(seconds=1))
+        assert server.got == []
+
+
+def test_calls_in_a_hurry_that_never_end_do_not_pile_up():
+    hurry, is_over = Hurry(), threading.Event()
+    answers = [hurry.start("quotes", lambda: is_over.wait(10)) for _ in range(12)]
+    with pytest.raises(UnavailableError, match="12 calls"):
+        hurry.start("quotes", is_over.wait)
+    is_over.set()
+    join_hurried()
+
+    assert all(answer.result(0) for answer in answers)
+    assert hurry.start("quotes", lambda: "again").result(10) == "again"
+    join_hurried()
+
+
+def test_a_quote_in_a_hurry_is_a_quote():
+    with serving(success({"NFO:X": {}})) as server, closing(wire_to(server.root)) as wire:
+        assert wire.quote(["NFO:X"], within=timedelta(seconds=5)) == {"NFO:X": {}}
 
 
 def test_entries_stop_before_the_budget_of_exits_is_touched():

@@ -11,7 +11,7 @@ import pytest
 
 import fsm_trader
 from fsm_trader.core.candles import Candle
-from fsm_trader.core.limits import ORDERS_KEPT_PER_TRADE, EntryFacts, entry_blocks, entry_facts
+from fsm_trader.core.limits import ORDERS_KEPT_PER_TRADE, EntryFacts, entry_blocks, entry_facts, entry_part_blocks
 from fsm_trader.core.money import Paise
 from fsm_trader.core.orders import Role
 from fsm_trader.core.records import CandlesSeen, HealthSeen, OperatorAsked
@@ -50,7 +50,8 @@ def test_nothing_stands_against_an_entry_when_all_is_well() -> None:
 
 
 def test_every_fact_has_its_reason() -> None:
-    assert set(REASONS) == set(EntryFacts.__struct_fields__)
+    # Parts stand against an entry by the orders that are kept for them.
+    assert {*REASONS, "more_parts"} == set(EntryFacts.__struct_fields__)
 
 
 @pytest.mark.parametrize("fact", REASONS)
@@ -88,6 +89,37 @@ def test_orders_are_kept_for_the_exit_of_every_open_trade_and_the_next(open_trad
     assert entry_blocks(risk, msgspec.structs.replace(facts, orders_today=most + 1)) != ()
 
 
+def test_an_entry_in_parts_keeps_orders_for_each_part_and_for_the_parts_to_come() -> None:
+    facts = msgspec.structs.replace(FREE, more_parts=2)
+    most = RISK.max_orders_per_day - ORDERS_KEPT_PER_TRADE * 3 - 2
+
+    assert entry_blocks(RISK, msgspec.structs.replace(facts, orders_today=most)) == ()
+    assert entry_blocks(RISK, msgspec.structs.replace(facts, orders_today=most + 1)) != ()
+    # Two parts were sent since, and the trade is open: the third one finds its place.
+    later = msgspec.structs.replace(facts, orders_today=most + 2, open_trades=1, strategy_is_in=True, trades_today=1)
+    assert entry_part_blocks(RISK, later) == ()
+    assert entry_part_blocks(RISK, msgspec.structs.replace(later, orders_today=most + 3)) != ()
+
+
+@pytest.mark.parametrize("fact", REASONS)
+def test_a_further_part_is_kept_out_by_what_keeps_an_entry_out_but_not_by_its_own_trade(fact) -> None:
+    value, reason = REASONS[fact]
+    facts = msgspec.structs.replace(FREE, open_trades=1)
+    its_own = ("strategy_is_in", "open_trades", "trades_today")
+
+    reasons = entry_part_blocks(RISK, msgspec.structs.replace(facts, **{fact: value}))
+
+    assert reasons == (() if fact in its_own else (reason,))
+
+
+@pytest.mark.parametrize("fact", ["open_trades", "trades_today"])
+def test_a_further_part_is_kept_out_by_more_trades_than_may_be(fact) -> None:
+    most = {"open_trades": RISK.max_open_trades, "trades_today": RISK.max_trades_per_day}[fact]
+
+    assert entry_part_blocks(RISK, msgspec.structs.replace(FREE, **{fact: most})) == ()
+    assert len(entry_part_blocks(RISK, msgspec.structs.replace(FREE, **{fact: most + 1}))) == 1
+
+
 def test_limits_are_asked_where_entries_are_taken_and_shown_and_nowhere_else() -> None:
     package = Path(fsm_trader.__file__).parent
 
@@ -99,7 +131,7 @@ def test_limits_are_asked_where_entries_are_taken_and_shown_and_nowhere_else() -
         )
     }
 
-    assert asks == {"engine/entries.py", "core/status.py"}
+    assert asks == {"engine/entries.py", "engine/parts.py", "core/status.py"}
 
 
 def test_the_facts_are_counted_from_the_ledger() -> None:

@@ -64,12 +64,13 @@ TRADE_FAULTS: dict[str, tuple[tuple[Change, ...], str, str]] = {
     "a refused entry that only raises an alarm": (
         (("{trigger: entry_refused, source: PENDING_ENTRY, dest: FAILED,",
           "{trigger: entry_refused, source: PENDING_ENTRY, dest: null, after: alarm,"),),
-        "{name: PENDING_ENTRY", "PENDING_ENTRY must go to FAILED on entry_refused, whatever else is true",
+        "{name: PENDING_ENTRY", "PENDING_ENTRY must go to FAILED on entry_refused when entry_unfilled, whatever",
     ),
     "an absent entry that waits for the square-off": (
-        (("{trigger: entry_absent, source: PENDING_ENTRY, dest: FAILED,",
-          "{trigger: entry_absent, source: PENDING_ENTRY, dest: FAILED, conditions: square_off_due,"),),
-        "{name: PENDING_ENTRY", "PENDING_ENTRY must go to FAILED on entry_absent, whatever else is true",
+        (("{trigger: entry_absent, source: PENDING_ENTRY, dest: FAILED, conditions: entry_unfilled,",
+          "{trigger: entry_absent, source: PENDING_ENTRY, dest: FAILED, conditions: [entry_unfilled, square_off_due],"),
+         ),
+        "{name: PENDING_ENTRY", "PENDING_ENTRY must go to FAILED on entry_absent when entry_unfilled, whatever",
     ),
     "an exit that nothing sends again": (
         (("dest: null, after: place_exit, reason: exit_absent", "dest: null, after: alarm, reason: exit_absent"),
@@ -94,7 +95,7 @@ TRADE_FAULTS: dict[str, tuple[tuple[Change, ...], str, str]] = {
     ),
     "an order tried again for minutes": (
         ((PLACE, "  place: {attempts: 10, wait: 30s, retry_on: [not_done]}"),),
-        "attempts: 10", "policy place may wait 4m30s in all for place_entry, place_exit; expected at most 1m",
+        "attempts: 10", "policy place may wait 4m30s in all for place_exit; expected at most 1m",
     ),
     "an order whose pauses grow": (
         ((PLACE, "  place: {attempts: 6, wait: 4s, backoff: 2, retry_on: [not_done]}"),),
@@ -110,7 +111,7 @@ TRADE_FAULTS: dict[str, tuple[tuple[Change, ...], str, str]] = {
     ),
     "an order repeated after silence": (
         ((PLACE, "  place: {attempts: 3, wait: 3s, within: 20s, retry_on: [not_done, unavailable]}"),),
-        "within: 20s", "policy place would repeat place_entry when the broker gave no answer",
+        "within: 20s", "policy place would repeat place_exit when the broker gave no answer",
     ),
 }  # fmt: skip
 
@@ -362,7 +363,7 @@ def test_every_built_in_policy_keeps_its_bound_with_room() -> None:
     specs = (builtin_session(), load_machine(None, "trade"))
     policies = {name: policy for spec in specs for name, policy in spec.policies.items()}
 
-    assert sorted(policies) == ["cancel", "lookup", "notify", "place", "read"]
+    assert sorted(policies) == ["cancel", "enter", "lookup", "notify", "place", "read"]
     assert all(policy.longest_pauses <= LONGEST_CALL_PAUSES / 2 for policy in policies.values())
     assert msgspec.structs.replace(policies["place"], attempts=10).longest_pauses.total_seconds() == 27
     assert LONGEST_PENDING.total_seconds() == 300

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from itertools import product
+from itertools import chain, product
 
 import msgspec
 import pytest
@@ -62,10 +62,6 @@ TRADE_FAULTS = {
         added(LAST_TRADE_LINE, "{trigger: exit_update, source: CLOSED, dest: PENDING_EXIT, after: place_exit}"),
         "leaves a final state",
     ),
-    "a state cannot be reached": (
-        ("dest: ACTIVE, conditions: entry_filled", "dest: null, conditions: entry_filled"),
-        "state ACTIVE cannot be reached from IDLE",
-    ),
     "no way to an end": (
         ("dest: CLOSED, conditions: is_flat}", "dest: null, conditions: is_flat}"),
         "PENDING_EXIT must go to CLOSED on exit_update when is_flat",
@@ -96,8 +92,8 @@ TRADE_FAULTS = {
         "which a strategy may leave out",
     ),
     "an event that passes by": (
-        ("  - {trigger: entry_absent, source: PENDING_ENTRY, dest: FAILED, reason: entry_absent}\n", ""),
-        "does not answer entry_absent",
+        ("  - {trigger: exit_absent, source: PENDING_EXIT, dest: null, after: place_exit, reason: exit_absent}\n", ""),
+        "does not answer exit_absent",
     ),
     "two unguarded transitions": (
         added(LAST_TRADE_LINE, "{trigger: exit_refused, source: PENDING_EXIT, dest: null}"),
@@ -317,13 +313,78 @@ def test_a_session_with_a_state_of_its_own_is_refused() -> None:
         parse_machine(text, kind="session", source="my.yaml")
 
 
+def test_a_state_that_cannot_be_reached_is_a_fault() -> None:
+    held = "dest: ACTIVE, conditions: entry_filled"
+    never = (held, "dest: null, conditions: entry_filled")
+
+    found = messages("trade", never, never, never)
+
+    assert any("state ACTIVE cannot be reached from IDLE" in message for message in found), found
+
+
+PART = (
+    "  - {trigger: entry_update, source: PENDING_ENTRY, dest: null, conditions: entry_part_done, after: place_entry, "
+)
+HELD_THEN_REFUSED = "entry_refused, source: PENDING_ENTRY, dest: ACTIVE, conditions: entry_filled"
+PART_FAULTS = {
+    "a part beside one that works": (
+        (PART, PART.replace("entry_part_done", "entry_working")),
+        "its next part only on entry_update under entry_part_done, with dest: null",
+    ),
+    "a part for which the time-out begins anew": (
+        (PART, PART.replace("dest: null", "dest: PENDING_ENTRY")),
+        "its next part only on entry_update under entry_part_done, with dest: null",
+    ),
+    "a part after a refusal": (
+        (PART, PART.replace("entry_update", "entry_refused")),
+        "its next part only on entry_update under entry_part_done, with dest: null",
+    ),
+    "a refused part ends the trade": (
+        ("dest: FAILED, conditions: entry_unfilled, reason: entry_refused", "dest: FAILED, reason: entry_refused"),
+        "entry_refused: PENDING_ENTRY -> FAILED may abandon a part that is held",
+    ),
+    "an absent part ends the trade": (
+        ("dest: FAILED, conditions: entry_unfilled, reason: entry_absent", "dest: FAILED, reason: entry_absent"),
+        "entry_absent: PENDING_ENTRY -> FAILED may abandon a part that is held",
+    ),
+    "a refused part is waited for": (
+        (HELD_THEN_REFUSED, HELD_THEN_REFUSED.replace("entry_filled", "[entry_filled, is_adopted]")),
+        "PENDING_ENTRY must go to ACTIVE or PENDING_EXIT on entry_refused when entry_filled",
+    ),
+    "parts that are never bought": (
+        (PART, PART.replace("entry_part_done", "[entry_part_done, is_adopted]")),
+        "PENDING_ENTRY must place_entry on entry_update when entry_filled and entry_part_done",
+    ),
+    "an exit in parts that waits for nothing": (
+        ("conditions: exit_part_done, after", "after"),
+        "exit_update under exit_cancelled or exit_part_done",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PART_FAULTS)
+def test_a_definition_that_would_lose_or_double_a_part_is_refused(name: str) -> None:
+    change, words = PART_FAULTS[name]
+
+    found = messages("trade", change)
+
+    assert any(words in message for message in found), found
+
+
+def test_a_definition_without_parts_may_let_a_refused_entry_fail_whatever_else_is_true() -> None:
+    old = PART + "reason: entry_part}\n"
+    refused = "dest: FAILED, conditions: entry_unfilled, reason: entry_refused"
+
+    assert messages("trade", (old, ""), (refused, "dest: FAILED, reason: entry_refused")) == []
+
+
 def test_a_fault_points_at_the_line_of_its_transition() -> None:
     text = TEXTS["trade"].replace("dest: CLOSED, conditions: is_flat}", "dest: CLOSED}", 1)
     line = next(number for number, words in enumerate(text.splitlines(), start=1) if "dest: CLOSED}" in words)
 
     found = messages("trade", ("dest: CLOSED, conditions: is_flat}", "dest: CLOSED}"))
 
-    assert any(message.startswith(f"my.yaml:{line}:5 $.transitions[15]: exit_update") for message in found), found
+    assert any(message.startswith(f"my.yaml:{line}:5 $.transitions[18]: exit_update") for message in found), found
 
 
 def test_a_changed_priority_is_no_fault() -> None:
@@ -370,11 +431,17 @@ def orders(role: Role) -> Iterator[TradeOrder]:
 
 def trades() -> Iterator[Trade]:
     contract = OptionContract("NFO", "X", 1, "NIFTY", date(2026, 1, 29), 2440000, OptionKind.CE, 75, 5)
-    for entry, last in product(orders(Role.ENTRY), [None, *orders(Role.EXIT)]):
+    entries, exits = list(orders(Role.ENTRY)), list(orders(Role.EXIT))
+    [whole, *_] = [each for each in entries if each.status is OrderStatus.COMPLETE and each.fills]
+    alone = ((entry,) for entry in entries)
+    in_parts = ((whole, each) for each in (*entries, *exits))
+    left = ((entry, each) for entry, each in product(entries, exits))
+    left_in_parts = ((whole, whole, each) for each in exits)
+    for each in chain(alone, in_parts, left, left_in_parts):
         yield Trade(
-            trade_id="t", number=1, session="s", strategy="d", contract=contract, lots=1, quantity=75, product="MIS",
+            trade_id="t", number=1, session="s", strategy="d", contract=contract, lots=3, quantity=225, product="MIS",
             exits=ExitRules(), machine="m", candle_start=NOW, index_paise=1, opened_at=NOW, state="PENDING_EXIT",
-            since=NOW, orders=(entry,) if last is None else (entry, last),
+            since=NOW, orders=each,
         )  # fmt: skip
 
 
@@ -384,7 +451,7 @@ def test_guards_that_are_said_to_exclude_each_other_do() -> None:
 
     seen = set()
     for trade in trades():
-        facts = TradeFacts(trade=trade, now=NOW)
+        facts = TradeFacts(trade=trade, now=NOW, may_buy_on=True)
         true = frozenset(name for name in named if TRADE_GUARDS[name](facts))
         seen.add(true)
 

@@ -126,35 +126,35 @@ def test_a_policy_has_its_numbers_and_no_jitter_unless_said() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "path", "words"),
     [
-        ("dest: ACTIVE,", "dest: ACTVE,", "$.transitions[1].dest", "was 'ACTVE'; expected a state"),
+        ("dest: ACTIVE,", "dest: ACTVE,", "$.transitions[2].dest", "was 'ACTVE'; expected a state"),
         ("source: IDLE,", "source: IDEL,", "$.transitions[0].source", "Did you mean 'IDLE'?"),
         ("initial: IDLE", "initial: IDLEE", "$.initial", "was 'IDLEE'"),
-        ("trigger: exit_absent,", "trigger: exit_absnt,", "$.transitions[19].trigger", "Did you mean 'exit_absent'?"),
-        ("conditions: stop_hit", "conditions: stop_hitt", "$.transitions[10].conditions", "Did you mean 'stop_hit'?"),
-        ("unless: entry_working", "unless: entry_workin", "$.transitions[6].unless", "Did you mean 'entry_working'?"),
-        ("after: set_levels", "after: set_level", "$.transitions[1].after", "Did you mean 'set_levels'?"),
-        ("after: set_levels", "before: set_level", "$.transitions[1].before", "Did you mean 'set_levels'?"),
+        ("trigger: exit_absent,", "trigger: exit_absnt,", "$.transitions[23].trigger", "Did you mean 'exit_absent'?"),
+        ("conditions: stop_hit", "conditions: stop_hitt", "$.transitions[13].conditions", "Did you mean 'stop_hit'?"),
+        ("unless: entry_working", "unless: entry_workin", "$.transitions[9].unless", "Did you mean 'entry_working'?"),
+        ("after: set_levels", "after: set_level", "$.transitions[2].after", "Did you mean 'set_levels'?"),
+        ("after: set_levels", "before: set_level", "$.transitions[2].before", "Did you mean 'set_levels'?"),
         ("name: IDLE, position: none", "name: IDLE, position: non", "$.states[0].position", "'none'"),
         ("after: exit_timeout", "after: exit_timeot", "$.states[3].timeout.after", "Did you mean 'exit_timeout'?"),
         ("after: exit_timeout", "after: 0s", "$.states[3].timeout.after", "0s"),
         ("after: exit_timeout", "after: 90", "$.states[3].timeout.after", "90"),
         ("after: exit_timeout", "after: 25h", "$.states[3].timeout.after", "25h"),
         ("trigger: exit_overdue}}", "trigger: exit_overdu}}", "$.states[3].timeout.trigger", "'exit_overdue'?"),
-        ("reason: stop_loss", "reason: Stop loss", "$.transitions[10].reason", "one word in small letters"),
+        ("reason: stop_loss", "reason: Stop loss", "$.transitions[13].reason", "one word in small letters"),
         ("attempts: 3", "attempts: 0", "$.retries.place.attempts", "0"),
         ("attempts: 3", "attempts: 11", "$.retries.place.attempts", "11"),
         ("attempts: 3", "attempts: true", "$.retries.place.attempts", "true"),
         ("wait: 3s", "wait: 61s", "$.retries.place.wait", "61s"),
         ("wait: 3s", "wait: 3s, jitter: 11s", "$.retries.place.jitter", "11s"),
         ("retry_on: [not_done]", "retry_on: [unknown]", "$.retries.place.retry_on[0]", "was 'unknown'"),
-        ("place_entry: {retry: place}", "place_entry: {retry: plaec}", "$.actions.place_entry.retry", "'place'?"),
+        ("place_exit: {retry: place}", "place_exit: {retry: plaec}", "$.actions.place_exit.retry", "'place'?"),
         ("cancel: {att", "cansel: {att", "$.retries.cansel", "Did you mean 'cancel'?"),
         ("set_levels: {}", "set_levelz: {}", "$.actions.set_levelz", "Did you mean 'set_levels'?"),
         ("  alarm: {}", "  beep: {}", "$.actions.beep", "was 'beep'; expected an action"),
         ("name: IDLE, position", "name: idle, position", "$.states[0].name", "capital letters"),
         ("machine: trade", "machine: session", "$.machine", "was 'session'; expected 'trade'"),
         ("source: IDLE,", "source: [IDLE, IDLE],", "$.transitions[0].source[1]", "IDLE a second time"),
-        ("conditions: stop_hit", "conditons: stop_hit", "$.transitions[10]", "conditons"),
+        ("conditions: stop_hit", "conditons: stop_hit", "$.transitions[13]", "conditons"),
         ("final: true}", "final: 1}", "$.states[4].final", "1"),
     ],
 )  # fmt: skip
@@ -168,7 +168,7 @@ def test_a_wrong_value_is_refused_at_its_place(old: str, new: str, path: str, wo
 def test_the_line_and_column_are_those_of_the_value() -> None:
     text = changed("conditions: stop_hit", "conditions: stop_hitt")
 
-    assert f"{place_of('stop_hitt', text)} $.transitions[10].conditions:" in refused(text)
+    assert f"{place_of('stop_hitt', text)} $.transitions[13].conditions:" in refused(text)
 
 
 @pytest.mark.parametrize("section", ["initial", "states", "actions", "retries"])
@@ -211,8 +211,8 @@ def test_every_fault_is_told_at_once() -> None:
     message = refused(text)
 
     assert [line.split(" ")[1] for line in message.splitlines()[:-1]] == [
-        "$.transitions[1].dest:",
-        "$.transitions[11].conditions:",
+        "$.transitions[2].dest:",
+        "$.transitions[14].conditions:",
         "$.retries.place.attempts:",
     ]
 

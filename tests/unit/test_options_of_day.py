@@ -31,12 +31,12 @@ def plan(why_closed: str | None = None) -> DayPlan:
 class Store:
     """Gives what it was told to give."""
 
-    def __init__(self, *answers: Known | UnavailableError) -> None:
+    def __init__(self, *answers: Known | Exception) -> None:
         self.answers = list(answers)
 
     def contracts(self, name, day):
         answer = self.answers.pop(0)
-        if isinstance(answer, UnavailableError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -78,17 +78,30 @@ def test_what_cannot_be_had_is_asked_for_at_growing_distances(bench):
     clock, options, _ = bench(*errors, whole())
     distances: list[float] = []
 
+    assert options.is_due(clock.now())
     for _ in errors:
-        assert options.is_due(clock.now())
         failed = options.job()
         assert failed == ReadFailed("instruments", "cut")
         before = clock.now()
         while not options.is_due(clock.now()):
             clock.sleep(1)
         distances.append((clock.now() - before).total_seconds())
-        options._is_asking = False
 
     assert distances == [5, 10, 20, 40, 80, 120, 120, 120]
+
+
+def test_what_nobody_planned_for_is_told_and_asked_for_again(bench, caplog):
+    clock, options, known = bench(ValueError("'name' is not in list"), whole())
+    assert options.is_due(clock.now())
+
+    failed = options.job()
+    clock.sleep(5)
+
+    assert failed == ReadFailed("instruments", "unexpected ValueError: 'name' is not in list")
+    assert "Traceback" in caplog.text
+    assert options.is_due(clock.now())
+    assert options.job() == ContractsRead((CONTRACT,))
+    assert known.find(CONTRACT.tradingsymbol) == CONTRACT
 
 
 def test_a_login_is_followed_by_the_next_try_at_once(bench):
@@ -105,21 +118,22 @@ def test_a_login_is_followed_by_the_next_try_at_once(bench):
 
 def test_a_doubtful_dump_serves_is_told_once_and_asked_for_again_once_kite_has_made_the_days(bench):
     clock, options, _ = bench(whole("early"), whole("older"), whole(), start="07:00")
-    told = []
-    asked = []
+    told, asked, stale = [], [], []
 
+    assert options.is_due(clock.now())
     for _ in range(3):
-        assert options.is_due(clock.now())
         asked.append(f"{clock.now():%H:%M}")
-        told.append(options.job().note)
+        answered = options.job()
+        told.append(answered.note)
+        stale.append(answered.stale)
         for _ in range(2 * 60):
             clock.sleep(60)
             if options.is_due(clock.now()):
-                options._is_asking = False
                 break
 
     assert told == ["early", "", ""]
-    assert asked == ["07:00", "08:31", "08:36"]
+    assert stale == ["early", "older", ""]
+    assert asked == ["07:00", "08:31", "08:32"]
 
 
 def test_a_day_that_is_not_traded_asks_for_nothing(bench):

@@ -27,6 +27,12 @@ def test_a_folder_and_a_file_below_a_file_are_not(tmp_path):
     assert why_not_writable(tmp_path / "file" / "deep" / "x.log") == f"{tmp_path / 'file'} is no folder"
 
 
+def test_a_pipe_is_not_because_it_waits_for_a_reader(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    assert why_not_writable(tmp_path / "pipe") == "it is a pipe"
+
+
 def test_a_name_that_no_disk_takes_is_not(tmp_path):
     assert why_not_writable(tmp_path / ("x" * 300)) == "it cannot be looked at: File name too long"
 

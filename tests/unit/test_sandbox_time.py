@@ -86,9 +86,15 @@ def until(seen) -> None:
         threading.Event().wait(0.01)
 
 
-@pytest.mark.parametrize("root", [None, "https://127.0.0.1:1", "https://kite.example", "http://kite.example"])
+@pytest.mark.parametrize("root", [None, "https://kite.example", "http://kite.example"])
 def test_an_address_that_cannot_be_a_sandbox_is_not_asked(root):
     assert find_sandbox(root) is None
+
+
+@pytest.mark.parametrize("root", ["https://127.0.0.1:1", "https://localhost", "https://[::1]:8923"])
+def test_https_on_this_machine_is_neither_a_sandbox_nor_taken_for_real_orders(root):
+    with pytest.raises(SetupError, match=r"is https on this machine, where only a sandbox is expected"):
+        find_sandbox(root)
 
 
 def test_a_sandbox_says_its_time(server):
@@ -101,10 +107,11 @@ def test_a_sandbox_says_its_time(server):
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, b"{}"), (200, b"<html>"), (200, b'{"data": {}}'), (200, b"")])
-def test_somebody_else_who_answers_is_no_sandbox(server, status, body):
+def test_somebody_else_who_answers_on_this_machine_is_refused(server, status, body):
     server.status, server.body = status, body
 
-    assert find_sandbox(server.root) is None
+    with pytest.raises(SetupError, match=r"answers, and not as a sandbox; .* real orders go to Zerodha's own address"):
+        find_sandbox(server.root)
 
 
 def test_where_nobody_answers_the_start_is_refused(server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -141,6 +142,47 @@ def test_a_file_that_others_may_read_is_not_used_until_it_is_closed_to_them(path
 
     assert f"{path} may be read by others (mode 0640; expected 0600), so its token is not used" in before
     assert tokens.worth_trying() == HUSH
+
+
+def test_a_pipe_in_the_place_of_the_token_holds_nobody_up(path, tokens):
+    path.parent.mkdir()
+    os.mkfifo(path, 0o600)
+
+    assert f"{path} cannot be read (it is no file)" in why_not(tokens)
+
+
+def test_a_token_that_belongs_to_another_user_is_not_used_until_it_is_ours(path, tokens, monkeypatch):
+    store_token(path, stored())
+    owner = os.geteuid()
+    if owner == 0:
+        os.chown(path, 4711, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    before = why_not(tokens)
+    if owner == 0:
+        os.chown(path, 0, -1)
+    else:
+        monkeypatch.undo()
+        path.touch()
+
+    assert f"{path} belongs to another user (id " in before
+    assert "so its token is not used" in before
+    assert tokens.worth_trying() == HUSH
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_token(path, monkeypatch):
+    store_token(path, stored())
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(SetupError, match="No space left on device"):
+        store_token(path, stored(token=HUSH + "2"))
+
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert read_token(path) == stored()
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_an_old_token_stays(path):

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from fsm_trader.core.events import Asked, Event, StopAsked
+from fsm_trader.core.events import Asked, Event, Noticed, StopAsked
 from fsm_trader.engine.work import Inbox, InlineWorker, Job, LaneJob, ThreadWorker
 from fsm_trader.ops.clock import VirtualClock
 
@@ -153,6 +153,26 @@ def test_a_job_without_a_lane_is_one_of_the_market(inbox, clock):
     assert not clock.woken.acquire(timeout=0.05)
     go.set()
     worker.close(ENOUGH_S)
+
+
+def test_a_defect_in_a_job_beside_the_loop_is_told_and_logged_and_costs_no_thread(inbox, clock, caplog):
+    worker = ThreadWorker(inbox, threads=1)
+
+    def broken() -> Event:
+        raise KeyError("defect")
+
+    for _ in range(3):
+        worker.submit(LaneJob("exit", broken))
+    worker.submit(LaneJob("exit", says("sold")))
+
+    for _ in range(4):
+        assert clock.woken.acquire(timeout=ENOUGH_S)
+    told = [inbox.take() for _ in range(4)]
+    worker.close(ENOUGH_S)
+    assert told[3] == StopAsked("sold")
+    assert all(isinstance(event, Noticed) and "unexpected KeyError" in event.text for event in told[:3])
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3
+    assert "defect" in caplog.text
 
 
 def test_closing_waits_for_what_is_under_way(inbox, worker) -> None:

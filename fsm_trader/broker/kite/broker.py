@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 from fsm_trader.broker.kite.pricing import marketable_limit
@@ -18,9 +18,20 @@ from fsm_trader.broker.paper.refusals import contract_faults, form_faults
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.money import Paise
-from fsm_trader.core.orders import Fill, NetPosition, OrderBook, OrderKind, OrderReport, OrderRequest, Side, merge
+from fsm_trader.core.orders import (
+    Fill,
+    NetPosition,
+    OrderBook,
+    OrderKind,
+    OrderReport,
+    OrderRequest,
+    OrderStatus,
+    Side,
+    merge,
+)
+from fsm_trader.core.tags import is_of_one_trade
 from fsm_trader.errors import RefusedError, UnavailableError
-from fsm_trader.kite.shapes import order_form, read_book, read_positions
+from fsm_trader.kite.shapes import BookRead, order_form, read_book, read_positions
 from fsm_trader.kite.wire import KiteWire
 
 _LOG = logging.getLogger(__name__)
@@ -30,10 +41,12 @@ FindContract = Callable[[str], OptionContract | None]
 
 OrderType = Literal["market", "limit"]
 SEGMENT = "NFO"
+# What an exit may wait for its quote; then it leaves as a market order.
+_EXIT_QUOTE_WITHIN = timedelta(seconds=1)
 
 
 class KiteBroker:
-    """The Broker protocol over the wire. Safe to call from several threads.
+    """The Broker protocol over the wire, and ``PromptBroker``. Safe to call from several threads.
 
     Args:
         wire: every request goes through it.
@@ -103,10 +116,7 @@ class KiteBroker:
         # The moment before the first request: whatever was sent earlier than this had its chance to show.
         read_at = self._clock.now()
         orders = self._wire.orders()
-        seen = read_book(orders, self._wire.trades(), read_at)
-        with self._lock:
-            self._tell(seen.left_out)
-            return self._grown(seen.book)
+        return self._seen(read_book(orders, self._wire.trades(), read_at))
 
     def positions(self) -> tuple[NetPosition, ...]:
         """Read net positions by exchange, symbol and product, closed ones left out.
@@ -115,6 +125,16 @@ class KiteBroker:
             UnavailableError: no usable answer (LoginRequiredError among them).
         """
         return read_positions(self._wire.positions())
+
+    def glance(self, within: timedelta) -> tuple[OrderBook, tuple[NetPosition, ...]]:
+        """Read book and net positions right before an exit: within that time, or not at all.
+
+        Raises:
+            UnavailableError: no usable answer in time (LoginRequiredError among them).
+        """
+        read_at = self._clock.now()
+        orders, trades, positions = self._wire.glance(within)
+        return self._seen(read_book(orders, trades, read_at)), read_positions(positions)
 
     def _faults(self, request: OrderRequest) -> tuple[str, ...]:
         contract = self._find_contract(request.tradingsymbol)
@@ -135,15 +155,28 @@ class KiteBroker:
         if self._order_type == "market" or request.kind is not OrderKind.MARKET or contract is None:
             return None
         key = f"{request.exchange}:{request.tradingsymbol}"
+        within = _EXIT_QUOTE_WITHIN if request.side is Side.SELL else None
         try:
-            return marketable_limit(
-                self._wire.quote([key]).get(key), request, tick_paise=contract.tick_paise, now=self._clock.now()
-            )
+            quote = self._wire.quote([key], within=within).get(key)
+            sold = self._sold_parts(request)
+            now = self._clock.now()
+            return marketable_limit(quote, request, tick_paise=contract.tick_paise, now=now, sold_parts=sold)
         except UnavailableError as error:
             if request.side is Side.SELL:
                 _LOG.warning("order %s leaves as a market order: %s", request.tag, error)
                 return None
             raise RefusedError(f"order {request.tag!r}: {error}; nothing was sent", may_pass=True) from error
+
+    def _sold_parts(self, request: OrderRequest) -> int:
+        with self._lock:
+            reports = tuple(self._reports.values())
+        done = [row for row in reports if row.side is request.side and row.status is OrderStatus.COMPLETE]
+        return sum(1 for row in done if is_of_one_trade(row.tag, request.tag))
+
+    def _seen(self, read: BookRead) -> OrderBook:
+        with self._lock:
+            self._tell(read.left_out)
+            return self._grown(read.book)
 
     def _grown(self, book: OrderBook) -> OrderBook:
         if self._day != book.read_at.date():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -92,9 +93,8 @@ def _odd_lots(nearest: Sequence[OptionContract], expected: int | None) -> list[s
 
 def _doubt(lines: Sequence[str], name: str, day: date) -> str:
     """Tell a dump made before *day* by what has expired since; the rows are of a form that was checked."""
-    header = lines[0].rstrip("\r\n").split(",")
+    header, *rows = csv.reader(lines, strict=True)
     at_name, at_expiry = header.index("name"), header.index("expiry")
-    ours = (line.split(",") for line in lines[1:] if name in line)
-    old = {cells[at_expiry].strip('"') for cells in ours if cells[at_name].strip('"') == name}
+    old = {cells[at_expiry] for cells in rows if cells[at_name] == name}
     expired = sorted(each for each in old if each and each < day.isoformat())
     return f"still lists {name} of {expired[-1]}: made before {day}" if expired else ""

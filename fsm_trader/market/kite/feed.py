@@ -141,18 +141,12 @@ class KiteFeed:
         Raises:
             UnavailableError: no usable answer.
         """
-        self._follow(token, now, prices=False)
-        opens_at, closes_at = self._hours(now.astimezone(self._zone).date())
-        first = opens_at if after is None or after < opens_at else after.astimezone(self._zone) + MINUTE
-        if self._live is not None and self._live.covers(token, first, now):
-            found = self._live.candles(token, after=first - MINUTE, now=now)
-        else:
-            found = self._history.candles(token, after=after, now=now)
-            found = (*found, *self._tail(token, found[-1].start if found else first - MINUTE, now))
-        found = tuple(candle for candle in found if opens_at <= candle.start < closes_at)
-        if token == self._index:
-            self._index_offered(found, after, now)
-        return found
+        at_hand = self.candles_at_hand(token, after=after, now=now)
+        if at_hand is not None:
+            return at_hand
+        found = self._history.candles(token, after=after, now=now)
+        found = (*found, *self._tail(token, found[-1].start if found else self._first(after, now) - MINUTE, now))
+        return self._offered_of(token, found, after, now)
 
     def price(self, token: int, now: datetime) -> PriceSeen | None:
         """Return the last traded price at the exchange's time of that trade, None without a trade today.
@@ -207,6 +201,27 @@ class KiteFeed:
         self.know(contract)
         self._follow(contract.token, now, prices=True)
 
+    def hears_orders(self, now: datetime) -> bool:
+        """Tell whether the stream is up and gave a sign of life lately: order updates come by it."""
+        return self._live is not None and self._live.is_up(now)
+
+    def candles_at_hand(self, token: int, *, after: datetime | None, now: datetime) -> tuple[Candle, ...] | None:
+        """Return what ``candles`` would where the stream saw all of it, None where the history would have to be asked.
+
+        Raises:
+            UnavailableError: of the index, no candle since the market opened.
+        """
+        self._follow(token, now, prices=False)
+        first = self._first(after, now)
+        if self._live is None or not self._live.covers(token, first, now):
+            return None
+        return self._offered_of(token, self._live.candles(token, after=first - MINUTE, now=now), after, now)
+
+    def price_at_hand(self, token: int, now: datetime) -> PriceSeen | None:
+        """Return the last traded price where the stream tells it, None where a quote would have to be asked for."""
+        seen = None if self._live is None else self._live.price(token, now)
+        return None if seen is None else seen.price
+
     def new_prices(self) -> tuple[PriceSeen, ...]:
         """Take the prices of contracts whose price was asked for that came since the last call.
 
@@ -237,6 +252,20 @@ class KiteFeed:
         if not found or found[0].start <= last + MINUTE or now - found[0].start >= _PATIENCE:
             return found
         return ()
+
+    def _first(self, after: datetime | None, now: datetime) -> datetime:
+        """Return the start of the first candle that is asked for."""
+        opens_at, _ = self._hours(now.astimezone(self._zone).date())
+        return opens_at if after is None or after < opens_at else after.astimezone(self._zone) + MINUTE
+
+    def _offered_of(
+        self, token: int, found: tuple[Candle, ...], after: datetime | None, now: datetime
+    ) -> tuple[Candle, ...]:
+        opens_at, closes_at = self._hours(now.astimezone(self._zone).date())
+        found = tuple(candle for candle in found if opens_at <= candle.start < closes_at)
+        if token == self._index:
+            self._index_offered(found, after, now)
+        return found
 
     def _index_offered(self, found: tuple[Candle, ...], after: datetime | None, now: datetime) -> None:
         opens_at, closes_at = self._hours(now.astimezone(self._zone).date())

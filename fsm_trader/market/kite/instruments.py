@@ -1,8 +1,8 @@
 """The day's instrument dump: fetched once, checked, kept on disk for its owner alone, and never another day's unsaid.
 
 Kite makes the dump once a day, at about 08:30 (kite.trade/docs/connect/v3/market-quotes): what is fetched earlier is
-yesterday's. Where today's cannot be had, the newest kept one serves and a note says so; contracts that have expired
-since are left out, and those that were listed since are missing.
+yesterday's. Where today's cannot be had, the newest kept one serves what is held and a note says so; nothing is to be
+bought by it: a lot may have changed since, and what was listed since is missing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Known(msgspec.Struct, frozen=True):
-    """Contracts that may be traded on a day; *note* says what is not as it should be, empty when all is well."""
+    """Contracts of a day; *note* says why they may not be today's: then they are for what is held, not for buying."""
 
     contracts: tuple[OptionContract, ...]
     fetched_at: datetime
@@ -73,7 +73,7 @@ class InstrumentStore:
         self._known: dict[tuple[str, date], Known] = {}
 
     def contracts(self, name: str, day: date) -> Known:
-        """Return the options on *name* that may be traded on *day*.
+        """Return the options on *name* that have not expired on *day*; those with a note are not to be bought.
 
         A kept dump of the day is used again; one that was fetched before it was made is fetched anew.
 
@@ -174,4 +174,6 @@ class InstrumentStore:
             for old, _ in self._files()[_KEPT_FILES:]:
                 old.unlink(missing_ok=True)
         except OSError as error:
+            with suppress(OSError):  # On a full disk the half of it would lie there, and take what room there was.
+                part.unlink()
             _LOG.warning("instruments: %s cannot be kept (%s); the next start fetches the dump again", path, error)

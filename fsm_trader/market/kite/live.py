@@ -87,6 +87,8 @@ class LiveTicks:
             self._lose()
             was, self._fault, self._login_required = self._fault, "", False
         _LOG.info("stream: connected%s", f" again after: {was}" if was else "")
+        # Updates of orders were missed as well.
+        self.on_order_update()
 
     def heard(self) -> None:
         """Take note of a sign of life."""
@@ -129,6 +131,11 @@ class LiveTicks:
     def fault(self) -> str:
         """Why the stream gives nothing now, empty while it is up."""
         return self._fault
+
+    def is_up(self, now: datetime) -> bool:
+        """Tell whether the stream is connected and was heard within the time after which a tick is too old."""
+        heard = self._heard_at
+        return not self._fault and heard is not None and abs(now - heard) <= self._limits.tick_age
 
     @property
     def login_required(self) -> bool:

@@ -27,7 +27,7 @@ class TickCandles:
         token: instrument token of the ticks.
         zone: the one candle starts are given in.
         gap_s: more than this between two ticks of the instrument is a hole.
-        settle_s: a minute without a later tick counts as over this long after its end.
+        settle_s: a minute without a later trade counts as over this long after its end, if a tick came after the end.
     """
 
     def __init__(self, token: int, zone: ZoneInfo, *, gap_s: float, settle_s: float) -> None:
@@ -36,6 +36,7 @@ class TickCandles:
         """The first minute (since 1970) whose candle comes from here; None before the first tick."""
         self.heard_s = float("-inf")
         """When the last tick came."""
+        self._reached_s = float("-inf")
         self._zone = zone
         self._gap_s = gap_s
         self._settle_s = settle_s
@@ -51,6 +52,8 @@ class TickCandles:
         if self.covered_from is None or abs(now_s - self.heard_s) > self._gap_s:
             self._begin_anew(max(now_s, tick.exchange_s or 0.0))
         self.heard_s = now_s
+        # By both clocks: one that is ahead of the other proves nothing of the time between.
+        self._reached_s = now_s if tick.exchange_s is None else min(now_s, tick.exchange_s)
         at_s = tick.traded_s
         if at_s is not None and at_s > now_s + _FUTURE_S:
             self.lose()
@@ -74,7 +77,7 @@ class TickCandles:
     def lose(self) -> None:
         """Take note that ticks may have been missed: the connection broke."""
         self.covered_from = None
-        self.heard_s = float("-inf")
+        self.heard_s = self._reached_s = float("-inf")
         self._done.clear()
         self._is_forming = False
 
@@ -87,8 +90,8 @@ class TickCandles:
     def complete(self, after: datetime | None, now_s: float) -> tuple[Candle, ...]:
         """Return the candles that started later than *after* and are complete at *now_s*, oldest first."""
         end_s = (self._minute + 1) * MINUTE_S
-        # The last tick must reach to the minute's end, or nearly: else its last part may have been missed.
-        if self._is_forming and now_s >= end_s + self._settle_s and self.heard_s >= end_s - self._gap_s:
+        # A tick from after the end has to say that nothing more was traded; silence may be a dead socket's.
+        if self._is_forming and now_s >= end_s + self._settle_s and self._reached_s >= end_s:
             self._finish()
         return tuple(candle for candle in self._done if after is None or candle.start > after)
 

@@ -27,6 +27,7 @@ from fsm_trader.core.orders import (
     OrderStatus,
     Side,
 )
+from fsm_trader.core.parts import next_part
 from fsm_trader.core.tags import read_tag
 from fsm_trader.errors import LoginRequiredError, OutcomeUnknownError, RefusedError, UnavailableError
 from fsm_trader.simulate.drill.crash import Boundaries
@@ -86,7 +87,7 @@ class ShakyBroker:
         self.told_at: datetime | None = None
         self.crossed: Counter[Key] = Counter()
         self._clock = clock
-        self._find_contract = find_contract
+        self.find_contract = find_contract
         self._opens_at = opens_at
         self._scenario = scenario
         self._kinds = frozenset(spell.kind for spell in scenario.spells)
@@ -169,6 +170,8 @@ class ShakyBroker:
         now = self._answer_read("positions")
         spell = self._spell("stale_positions", now)
         shown = self.truth.positions() if spell is None else self._positions_at(now - spell)
+        if self._spell("no_positions", now) is not None:
+            shown = ()
         self.told_at = now
         self._cross("positions returned")
         return shown
@@ -190,10 +193,11 @@ class ShakyBroker:
             return
         for each in self.truth.positions():
             ours_now = each.quantity - self.foreign[_key(each)]
-            contract = self._find_contract(each.tradingsymbol)
+            contract = self.find_contract(each.tradingsymbol)
             if ours_now > 0 and contract is not None:
                 side = Side.SELL if kind == "sell_ours" else Side.BUY
-                self._by_hand(kind, contract, side, ours_now, each.product)
+                # People are held to the freeze quantity too, and leave it at one order.
+                self._by_hand(kind, contract, side, next_part(ours_now, contract), each.product)
                 return
 
     def now(self) -> datetime:
@@ -281,6 +285,14 @@ class ShakyBroker:
                 self.met[f"spell {kind}"] += 1
                 return timedelta(seconds=spell.delay_s)
         return None
+
+    def hides_sales(self, now: datetime) -> bool:
+        """Tell whether positions cannot be read now, or only as they were."""
+        second = (now - self._opens_at).total_seconds()
+        return any(
+            spell.kind in ("unavailable", "stale_positions") and spell.since_s <= second < spell.until_s
+            for spell in self._scenario.spells
+        )
 
     def is_silent(self, now: datetime, is_index: bool) -> bool:  # noqa: FBT001 - the market asks by place
         """Tell whether the feed gives no answer now."""

@@ -28,7 +28,7 @@ from fsm_trader.journal.memory import MemoryJournal
 from fsm_trader.simulate.drill.broker import ShakyBroker
 from fsm_trader.simulate.drill.coverage import Coverage
 from fsm_trader.simulate.drill.crash import Boundaries, Killed, LifeJournal
-from fsm_trader.simulate.drill.market import WalkingMarket
+from fsm_trader.simulate.drill.market import PromptWalkingMarket, WalkingMarket
 from fsm_trader.simulate.drill.oracles import Oracles
 from fsm_trader.simulate.drill.scenario import Scenario, Word
 from fsm_trader.simulate.drill.stage import DAY, MINUTES, SPOT_PAISE, Stage
@@ -155,15 +155,16 @@ class SimulatedDay:
         self._coverage = Coverage()
         self._crossed: list[int] = []
         self._killed = 0
-        find = {contract.tradingsymbol: contract for contract in stage.contracts}.get
-        self._market = WalkingMarket(
+        self._contracts = stage.contracts_of(scenario)
+        find = {contract.tradingsymbol: contract for contract in self._contracts}.get
+        self._market = (PromptWalkingMarket if scenario.is_prompt else WalkingMarket)(
             opens_at,
             MINUTES,
             seed=scenario.seed,
             roughness=scenario.roughness,
             index=self._settings.market.underlying.token,
             spot_paise=SPOT_PAISE,
-            contracts=stage.contracts,
+            contracts=self._contracts,
             is_silent=self._is_silent,
             price_age=self._price_age,
         )
@@ -221,7 +222,7 @@ class SimulatedDay:
 
     def _plan_world(self) -> None:
         opens_at = self._stage.opens_at
-        other = self._stage.contracts[-1]
+        other = self._contracts[-1]
         for hand in self._scenario.hands:
             by_hand = partial(self._broker.hand, hand.kind, other=other)
             self._clock.plan(opens_at + timedelta(seconds=hand.at_s), by_hand)
@@ -232,6 +233,7 @@ class SimulatedDay:
     def _live(self, life: int) -> tuple[Ledger, bool]:
         """Live one process to its end; True when the day is over."""
         kills = self._scenario.kills
+        self._market.forget()
         boundaries = self._broker.boundaries = Boundaries(kills[life] if life < len(kills) else None)
         journal = LifeJournal(self._rows, boundaries, commits=self._commits, tags=self._tags, breaches=self._breaches)
         ledger = Ledger().fold(self._rows.entries)
@@ -305,7 +307,7 @@ class SimulatedDay:
             Seat(each, ScriptedStrategy(scripts[place] if place < len(scripts) else {}))
             for place, each in enumerate(self._settings.strategies)
         ]
-        return Trader(floor, feed=self._market, contracts=self._stage.contracts, seats=seats)
+        return Trader(floor, feed=self._market, contracts=self._contracts, seats=seats)
 
     def _scripts(self) -> Sequence[dict[datetime, Signal]]:
         opens_at = self._stage.opens_at

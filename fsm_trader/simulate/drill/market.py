@@ -61,6 +61,11 @@ class WalkingMarket:
         self._price_age = price_age
         self._walks: dict[int, tuple[list[datetime], list[int]]] = {}
         self._candles: dict[int, list[Candle]] = {}
+        self._watched: set[int] = set()
+
+    def forget(self) -> None:
+        """Follow nothing: a process begins."""
+        self._watched.clear()
 
     def candles(self, token: int, *, after: datetime | None, now: datetime) -> tuple[Candle, ...]:
         """Return completed candles; see ``market.protocol.MarketFeed``."""
@@ -140,6 +145,26 @@ class WalkingMarket:
             last = seen[-1]
             candles.append(_candle(token, start, seen))
         return candles
+
+
+class PromptWalkingMarket(WalkingMarket):
+    """A market whose feed has at hand what it was told to follow, as a stream has; what is silent is not at hand."""
+
+    def hears_orders(self, now: datetime) -> bool:  # noqa: ARG002 - the protocol names it
+        """Return False: nobody tells it of orders."""
+        return False
+
+    def watch(self, contract: OptionContract, now: datetime) -> None:  # noqa: ARG002 - the protocol names it
+        """Follow a contract; see ``market.protocol.PromptFeed``."""
+        self._watched.add(contract.token)
+
+    def candles_at_hand(self, token: int, *, after: datetime | None, now: datetime) -> tuple[Candle, ...] | None:
+        """Return the candles, None while the feed is silent about them."""
+        return None if self._is_silent(now, token == self._index) else self.candles(token, after=after, now=now)
+
+    def price_at_hand(self, token: int, now: datetime) -> PriceSeen | None:
+        """Return the price, None while the feed is silent about it."""
+        return None if token not in self._watched or self._is_silent(now, False) else self.price(token, now)
 
 
 def _candle(token: int, start: datetime, seen: Sequence[int]) -> Candle:

@@ -49,9 +49,18 @@ def _hand(kind: str, at_s: float) -> Scenario:
     return msgspec.structs.replace(_PLAIN, hands=(msgspec.convert({"kind": kind, "at_s": at_s}, type=Hand),))
 
 
+def _in_parts(side: str = "", *, kind: str = "lost_answer") -> Scenario:
+    """A day whose trade takes two orders in, and two out, with trouble at the second one of *side*."""
+    plan = {"call": "place", "kind": kind, "side": side, "first": 2}
+    mishaps = (msgspec.convert(plan, type=Mishap),) if side else ()
+    return msgspec.structs.replace(_PLAIN, mishaps=mishaps, freeze_lots=1)
+
+
 # Seconds are counted from the open: the entry leaves at 180, the exit at 300.
 TROUBLES: dict[str, Scenario] = {
     "no trouble": _PLAIN,
+    "at hand": msgspec.structs.replace(_PLAIN, is_prompt=True),
+    "at hand, entry: answer lost": msgspec.structs.replace(_place("lost_answer", "B"), is_prompt=True),
     "entry: answer lost": _place("lost_answer", "B"),
     "entry: request lost": _place("lost_request", "B"),
     "entry: arrives late": _place("late_arrival", "B", delay_s=30.0),
@@ -75,7 +84,16 @@ TROUBLES: dict[str, Scenario] = {
     "rows twice": _spell("doubled_rows", since_s=0.0, until_s=900.0),
     "old rows": _spell("old_rows", since_s=0.0, until_s=900.0),
     "old positions": _spell("stale_positions", since_s=175.0, until_s=400.0, delay_s=30.0),
+    "positions not shown": msgspec.structs.replace(
+        _spell("no_positions", since_s=175.0, until_s=355.0), signals=(((2, 1), (5, -1)),)
+    ),
+    "in parts": _in_parts(),
+    "in parts, answer of the second lost": _in_parts("B"),
+    "in parts, second exit: answer lost": _in_parts("S"),
+    "in parts, second refused": _in_parts("B", kind="refuse"),
+    "in parts, exit rests": msgspec.structs.replace(_in_parts(), latency_s=12.0),
     "sold by hand": _hand("sell_ours", 245.0),
+    "sold by hand right before": _hand("sell_ours", 292.0),
     "bought by hand": _hand("buy_same", 245.0),
 }
 

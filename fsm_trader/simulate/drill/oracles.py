@@ -15,7 +15,7 @@ from fsm_trader.core.ledger import FINAL_TRADE_STATES, Ledger
 from fsm_trader.core.orders import OrderReport, OrderRequest, OrderStatus, Role, Side
 from fsm_trader.core.records import DamageFound, Entry, OperatorAsked, OrderIntended, TradeMoved, trade_of
 from fsm_trader.core.settings import Settings
-from fsm_trader.core.tags import read_tag
+from fsm_trader.core.tags import is_of_one_trade, read_tag
 from fsm_trader.core.trades import Trade
 from fsm_trader.engine.polls import ReadingKey
 from fsm_trader.engine.trader import Trader
@@ -39,6 +39,8 @@ _COMPARED = (
 _LONGEST_NAP = timedelta(minutes=1)
 # What looks wrong is looked at again; the order that follows needs a moment too.
 _LOOKED_AGAIN = timedelta(seconds=30)
+# What was read so long ago is still believed right before an exit.
+_LOOKED_AT = timedelta(seconds=3)
 
 Edge = tuple[str, str, str, str]
 """Trigger, source, dest and reason of a transition; an internal one has its source as dest."""
@@ -144,17 +146,26 @@ class Oracles:
             self._breach(f"I1: order {tag} carries no tag of ours")
             return
         rows = self._broker.truth.book().orders
-        ours = [row for row in rows if _is_of(row.tag, tag)]
+        ours = [row for row in rows if is_of_one_trade(row.tag, tag)]
         if any(row.tag == tag for row in rows):
             self._breach(f"I6: tag {tag} sent although the broker has an order under it")
         if any(row.status is OrderStatus.WORKING and _role(row.tag) is parts.role for row in ours):
             self._breach(f"I2: {parts.role} order {tag} sent while another one of its trade is working")
-        if any(_is_of(each.tag, tag) and _role(each.tag) is parts.role for each in self._broker.under_way):
+        if any(is_of_one_trade(each.tag, tag) and _role(each.tag) is parts.role for each in self._broker.under_way):
             self._breach(f"I6: {parts.role} order {tag} sent while another one of its trade is still on its way")
-        if parts.role is Role.ENTRY and (ours or parts.attempt > 1):
-            self._breach(f"I6: entry {tag} sent although its trade had one before")
+        whole = all(row.side is Side.BUY and row.status is OrderStatus.COMPLETE for row in ours)
+        if parts.role is Role.ENTRY and (not whole or len(ours) != parts.attempt - 1):
+            self._breach(f"I6: entry {tag} sent although its trade had one before that is no whole part")
+        if request.quantity > self._most(request.tradingsymbol, request.quantity):
+            self._breach(f"freeze: {tag} has {request.quantity} units, more than the exchange takes in one order")
         if request.side is Side.SELL:
             self._selling(request, rows)
+
+    def _most(self, symbol: str, quantity: int) -> int:
+        contract = self._broker.find_contract(symbol)
+        if contract is None or contract.freeze_quantity is None:
+            return quantity
+        return contract.freeze_quantity // contract.lot_size * contract.lot_size
 
     def _selling(self, request: OrderRequest, rows: Sequence[OrderReport]) -> None:
         key = (request.exchange, request.tradingsymbol, request.product)
@@ -176,11 +187,14 @@ class Oracles:
             self._breach(f"I3: {request.tag} sells {request.quantity} of {net} held, {selling} of them on sale")
 
     def _is_news(self, key: Key) -> bool:
-        """Tell whether a sale by hand is so young that the standing comparison need not have shown it yet."""
-        sold_at = self._broker.sold_by_hand_at.get(key)
+        """Tell whether a sale by hand is so young, or readings so bad, that a look right before need not show it."""
+        sold_at, now = self._broker.sold_by_hand_at.get(key), self._broker.now()
         if sold_at is None:
             return False
-        return self._broker.now() - sold_at <= self._settings.broker.reconcile_interval + _LOOKED_AGAIN
+        if now - sold_at <= _LOOKED_AT:
+            return True
+        seen_by = sold_at + self._settings.broker.reconcile_interval + _LOOKED_AGAIN
+        return self._broker.hides_sales(now) and now <= seen_by
 
     # Of the day.
 
@@ -192,7 +206,7 @@ class Oracles:
             foreign = broker.foreign[key]
             if each.quantity < -(self._excused[key] + broker.crossed[key]):
                 self._breach(f"I3: sold short: {each}")
-            elif each.quantity > foreign:
+            elif each.quantity > foreign and not _is_past_telling(ledger, key):
                 self._breach(f"I5: the day ended with {each.quantity - foreign} {each.tradingsymbol} held")
         for trade in ledger.open_trades:
             self._breach(f"I5: the day ended with {trade.trade_id} {trade.state}")
@@ -231,9 +245,11 @@ class Oracles:
         if live > 1:
             self._breach(f"I2: row {entry.seq}: {live} unsettled {record.role} orders of {trade.trade_id}")
         if record.role is Role.EXIT:
-            if record.request.quantity != trade.held:
+            if record.request.quantity != min(trade.held, self._most(record.request.tradingsymbol, trade.held)):
                 self._breach(f"I3: row {entry.seq}: sells {record.request.quantity}, {trade.held} are held")
             return
+        if (parts := sum(order.request.quantity for order in trade.orders_of(Role.ENTRY))) > trade.quantity:
+            self._breach(f"I2: row {entry.seq}: {parts} units in parts, {trade.quantity} were wanted")
         self._asked_before(entry)
         in_window = self._plan.trading_start <= entry.at < self._plan.trading_end
         if ledger.state != "TRADING" or self._halted or not in_window:
@@ -246,7 +262,9 @@ class Oracles:
         candle = ledger.last_candle.get(self._settings.market.underlying.token)
         if candle is None or entry.at - candle.end > self._settings.market.max_candle_age:
             self._breach(f"I12: row {entry.seq}: entry on a candle that ended at {candle and candle.end}")
-        if (age := self._broker.price_age(entry.at)) > self._settings.market.max_candle_age:
+        # The price is looked at once, when the signal comes: a further part follows within the entry's time-out.
+        is_first = record.attempt == 1
+        if is_first and (age := self._broker.price_age(entry.at)) > self._settings.market.max_candle_age:
             self._breach(f"I12: row {entry.seq}: entry on an option that was last traded {age} ago")
 
     def _asked_before(self, entry: Entry) -> None:
@@ -278,11 +296,17 @@ class Oracles:
         self.breaches.append(text)
 
 
-def _is_of(left: str | None, right: str) -> bool:
-    one, other = read_tag(left), read_tag(right)
-    if one is None or other is None:
-        return False
-    return (one.day, one.trade_number, one.owner) == (other.day, other.trade_number, other.owner)
+def _is_past_telling(ledger: Ledger, key: Key) -> bool:
+    """Tell whether a position was written off that no positions showed, and that an exit of unknown fate may have sold.
+
+    Both signs together are stronger than the book, and here they are wrong: more than is promised.
+    """
+    return any(
+        trade.sold_outside
+        and (trade.contract.exchange, trade.contract.tradingsymbol, trade.product) == key
+        and any(order.report is None and order.answer != "refused" for order in trade.orders_of(Role.EXIT))
+        for trade in ledger.trades.values()
+    )
 
 
 def _unsold(row: OrderReport, key: Key) -> int:

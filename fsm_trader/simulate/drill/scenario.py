@@ -24,6 +24,7 @@ SpellKind = Literal[
     "doubled_rows",
     "old_rows",
     "stale_positions",
+    "no_positions",
     "no_index",
     "no_prices",
     "old_prices",
@@ -48,20 +49,21 @@ SPELLS: tuple[SpellKind, ...] = (
     "doubled_rows",
     "old_rows",
     "stale_positions",
+    "no_positions",
     "no_index",
     "no_prices",
     "old_prices",
 )
 HANDS: tuple[HandKind, ...] = ("sell_ours", "cancel_ours", "buy_same", "buy_other")
 
-# The day of a drill, counted from the open. Entries from minute 2 on; out from minute 24.
-HEALTH_MINUTE, TRADING_MINUTE, TRADING_END_MINUTE, SQUARE_OFF_MINUTE = 0, 2, 15, 17
+# The day of a drill, counted from the open. Entries from minute 2 on; out from minute 14.
+HEALTH_MINUTE, TRADING_MINUTE, TRADING_END_MINUTE, SQUARE_OFF_MINUTE = 0, 2, 12, 14
 # The short one, for a single trade.
 SHORT_END_MINUTE, SHORT_SQUARE_OFF_MINUTE = 7, 8
 # What every reason of an edited machine ends with.
 EDITED = "_edited"
 # A process is there before the market opens, as a rule.
-EARLY_S = -60.0
+EARLY_S = -20.0
 # Trouble starts before the square-off and is over some minutes after it: a day that never heals proves nothing.
 _LAST_TROUBLE_S = (SQUARE_OFF_MINUTE + 4) * 60
 # A broker answers late, not for ever: what it shows late it shows within half of the settling time.
@@ -128,6 +130,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         is_holiday: nothing is traded on this day.
         is_short: the day is just long enough for one trade.
         max_hold_s: longest holding time in this day, None: as configured.
+        is_prompt: the feed has candles and prices at hand before it is asked, as a stream has.
+        freeze_lots: most lots the exchange takes in one order, None: far more than anybody wants.
     """
 
     seed: int
@@ -148,6 +152,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     is_holiday: bool = False
     is_short: bool = False
     max_hold_s: float | None = None
+    is_prompt: bool = False
+    freeze_lots: int | None = None
 
 
 def scenario_of(seed: int, *, strategies: int, settle: timedelta) -> Scenario:
@@ -166,7 +172,7 @@ def scenario_of(seed: int, *, strategies: int, settle: timedelta) -> Scenario:
         signals=signals,
         mishaps=tuple(_mishap(draw, slowest_s) for _ in range(draw.choice((0, 0, 1, 2, 3)))),
         spells=tuple(_spell(draw, signals, slowest_s) for _ in range(draw.choice((0, 0, 1, 1, 2)))),
-        hands=tuple(Hand(kind=draw.choice(HANDS), at_s=_moment(draw)) for _ in range(draw.choice((0, 0, 0, 0, 1, 2)))),
+        hands=tuple(_hand(draw, signals) for _ in range(draw.choice((0, 0, 0, 0, 1, 2)))),
         words=_words(draw),
         kills=tuple(_kill(draw) for _ in range(draw.choice((0, 1, 1, 2, 3)))),
         pauses_s=tuple(draw.choice((0.0, 1.5, 20.0, 150.0)) for _ in range(3)),
@@ -179,6 +185,9 @@ def scenario_of(seed: int, *, strategies: int, settle: timedelta) -> Scenario:
         starts_s=_moment(draw) if draw.random() < 0.12 else EARLY_S,
         is_holiday=draw.random() < 0.01,
         max_hold_s=draw.choice((None, None, 120.0, 400.0)),
+        is_prompt=draw.random() < 0.5,
+        # A trade has two lots at least. This is the last draw: the days of older seeds stay what they were.
+        freeze_lots=1 if draw.random() < 0.2 else None,
     )
 
 
@@ -229,6 +238,15 @@ def _spell(draw: Random, signals: tuple[tuple[tuple[int, int], ...], ...], slowe
         until_s=min(since + round(draw.choice((5.0, 40.0, 200.0)) * draw.random(), 1) + 0.1, _LAST_TROUBLE_S),
         delay_s=round(draw.uniform(0.5, slowest_s), 1),
     )
+
+
+def _hand(draw: Random, signals: tuple[tuple[tuple[int, int], ...], ...]) -> Hand:
+    minutes = [minute for said in signals for minute, _ in said]
+    at_s = _moment(draw)
+    if minutes and draw.random() < 0.5:
+        # Right before something is done about a signal: the trader has had no time to see it by itself.
+        at_s = round((draw.choice(minutes) + 1) * 60 - draw.uniform(4, 40), 1)
+    return Hand(kind=draw.choice(HANDS), at_s=at_s)
 
 
 def _words(draw: Random) -> tuple[Word, ...]:

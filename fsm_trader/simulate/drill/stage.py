@@ -69,6 +69,13 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         plan = self.plans[scenario.is_short]
         return msgspec.structs.replace(plan, why_closed="a holiday (planned)") if scenario.is_holiday else plan
 
+    def contracts_of(self, scenario: Scenario) -> tuple[OptionContract, ...]:
+        """Return what is listed on one day."""
+        lots = scenario.freeze_lots
+        if lots is None:
+            return self.contracts
+        return tuple(msgspec.structs.replace(each, freeze_quantity=lots * each.lot_size) for each in self.contracts)
+
     def settings_of(self, scenario: Scenario) -> Settings:
         """Return the settings of one day."""
         paper = msgspec.structs.replace(

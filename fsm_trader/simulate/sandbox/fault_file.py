@@ -64,8 +64,9 @@ def read_plan(file: Path | None, flags: Sequence[str] = ()) -> FaultPlan:
     """
     reader = Reader()
     seed, faults = (1, []) if file is None else _of_file(reader, file)
-    for flag in flags:
-        fault = _planned(reader, parse(flag, source="--fault"))
+    for number, flag in enumerate(flags, start=1):
+        source = "--fault" if len(flags) == 1 else f"--fault (number {number})"
+        fault = _planned(reader, parse(flag, source=source))
         faults += [] if fault is None else [fault]
     reader.finish()
     return FaultPlan(seed=seed, faults=tuple(faults))
