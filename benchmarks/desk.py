@@ -214,7 +214,6 @@ class Desk:
         self.live = LiveTicks(self.clock, _ZONE)
         self._volume = 0
         self.contracts: list[OptionContract] = []
-        self._orders_moved = False
         self._turns = self._quiet_turn = 0
         self.prices_taken = 0
         with ExitStack() as undo:
@@ -349,7 +348,7 @@ class Desk:
         self.feed.know(*CONTRACTS)
         for tell in (self.feed.on_price, self.feed.on_candle):
             tell(self.clock.wake)
-        self.feed.on_order_update(self._moved)
+        self.feed.on_order_update(self.clock.wake)
         self.journal = _TimedJournal(settings.journal_url)
         undo.callback(self.journal.close)
         self.inbox = Inbox(self.clock)
@@ -388,17 +387,12 @@ class Desk:
         second = timedelta(seconds=1)
         loop.run(self.trader, inbox=self.inbox, clock=self.clock, longest_wait=second, news=self._news)
 
-    def _moved(self) -> None:
-        self._orders_moved = True
-        self.clock.wake()
-
     def _news(self) -> list[Event]:
         self._turns += 1
-        events: list[Event] = [PriceRead(price) for price in self.feed.new_prices()]
-        self.prices_taken += len(events)
-        if self._orders_moved:
-            self._orders_moved = False
-            events.append(OrdersMoved())
+        prices = self.feed.new_prices()
+        self.prices_taken += len(prices)
+        moved: list[Event] = [OrdersMoved()] if self.feed.orders_moved() else []
+        events = [*moved, *map(PriceRead, prices)]
         if not events:
             self._quiet_turn = self._turns
         return events

@@ -18,7 +18,7 @@ from fsm_trader.broker.kite.broker import KiteBroker
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.day import DayPlan
-from fsm_trader.core.events import Event, Noticed, OrdersMoved, PriceRead, TokenChanged
+from fsm_trader.core.events import ClockSet, Event, Noticed, OrdersMoved, PriceRead, TokenChanged
 from fsm_trader.core.settings import KiteSettings, Settings
 from fsm_trader.engine.work import Inbox, LaneJob, ThreadWorker
 from fsm_trader.kite.standing import NoTokenError
@@ -84,7 +84,6 @@ class LiveWorld:
             known=self._learn,
         )
         self._is_streaming = False
-        self._orders_moved = False
         self._was_lost = False
         self._fault_told = ""
         self._fault_told_at: datetime | None = None
@@ -140,10 +139,6 @@ class LiveWorld:
         """Return the threads that make the calls. What the stream tells ends the loop's wait."""
         wake, feed = self._parts.clock.wake, self._parts.feed
 
-        def orders_moved() -> None:
-            self._orders_moved = True
-            wake()
-
         def lost(why: str) -> None:
             _LOG.warning("%s", why)
             self._was_lost = True
@@ -151,7 +146,7 @@ class LiveWorld:
 
         feed.on_price(wake)
         feed.on_candle(wake)
-        feed.on_order_update(orders_moved)
+        feed.on_order_update(wake)
         feed.on_fault(lost)
         self._worker = ThreadWorker(inbox)
         return self._worker
@@ -162,11 +157,11 @@ class LiveWorld:
         if self._worker is not None and self._options.is_due(now):
             self._worker.submit(LaneJob("market", self._options.job))
         self._stream(now)
-        events: list[Event] = [PriceRead(price) for price in self._parts.feed.new_prices()]
-        if self._orders_moved:
-            self._orders_moved = False
-            events.append(OrdersMoved())
-        return (*events, *self._of_clock(), *self._of_stream(now), *self._of_token())
+        prices = self._parts.feed.new_prices()
+        # Asked for after the prices and told before them: whatever sold what is held came before the price that would.
+        moved = [OrdersMoved()] if self._parts.feed.orders_moved() else []
+        told = (*self._of_clock(), *moved, *map(PriceRead, prices))
+        return (*told, *self._of_stream(now), *self._of_token())
 
     def over(self, now: datetime) -> None:
         """Do nothing: the market needs nobody to end its day."""
@@ -208,17 +203,19 @@ class LiveWorld:
         if jump > timedelta(0):
             seconds = f"{jump.total_seconds():.0f} s"
             return [
-                Noticed(
+                ClockSet(
                     f"the machine's clock jumped ahead by {seconds}, or the machine slept. The session follows it: "
-                    "what became due is done now."
+                    "what became due is done now.",
+                    is_back=False,
                 )
             ]
         if jump < timedelta(0):
             seconds = f"{-jump.total_seconds():.0f} s"
             return [
-                Noticed(
+                ClockSet(
                     f"the machine's clock was set back by {seconds}. The session goes on by its own seconds, which may "
-                    "be ahead of the exchange's: look at the clock."
+                    "be ahead of the exchange's: look at the clock",
+                    is_back=True,
                 )
             ]
         return []

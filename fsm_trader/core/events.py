@@ -120,6 +120,13 @@ class Noticed(msgspec.Struct, frozen=True):
     text: str
 
 
+class ClockSet(msgspec.Struct, frozen=True):
+    """The machine's clock was set, ahead or back, while the session runs."""
+
+    text: str
+    is_back: bool
+
+
 class StopAsked(msgspec.Struct, frozen=True):
     """The process was told to end: a signal's name."""
 
@@ -141,4 +148,5 @@ Event = (
     | OrdersMoved
     | TokenChanged
     | Noticed
+    | ClockSet
 )

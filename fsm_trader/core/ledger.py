@@ -19,6 +19,7 @@ from fsm_trader.core.records import (
     HealthSeen,
     Inherited,
     OperatorAsked,
+    OrderAnswered,
     OrderIntended,
     Record,
     RunStarted,
@@ -60,7 +61,8 @@ class Ledger:
         flatten_asked: the newest word was flatten: everything out.
         requests: ids of the newest requests that were met, over sessions: none is met twice.
         damaged_at: when rows of this journal were last found gone, None where they never were in this session.
-        orders_today: order requests of this session, cancellations among them; *order_times* when they were intended.
+        orders_today: order requests of this session, cancellations among them, and not those that we held back
+            ourselves; *order_times* when they were intended.
     """
 
     def __init__(self) -> None:
@@ -202,6 +204,9 @@ class Ledger:
         if isinstance(record, OrderIntended | CancelIntended):
             self.orders_today += 1
             self.order_times.append(entry.at)
+        elif isinstance(record, OrderAnswered) and record.answer == "refused" and record.sends == 0:
+            # Held back by ourselves, because the broker holds less: no request left.
+            self.orders_today -= 1
 
     def _alarmed(self, record: AlarmRaised, entry: Entry) -> None:
         self._other(record, entry)

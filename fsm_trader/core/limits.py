@@ -82,8 +82,8 @@ def entry_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
         ),
     )
     # The parts of an entry leave after each other, and those to come must not run out of orders on the way.
-    kept = ORDERS_KEPT_PER_TRADE * (facts.open_trades + 1 + facts.more_parts) + facts.more_parts
-    orders = _of_orders(risk, facts, orders_kept=kept)
+    kept = ORDERS_KEPT_PER_TRADE * (facts.open_trades + 1 + facts.more_parts)
+    orders = _of_orders(risk, facts, wanted=1 + facts.more_parts, kept=kept)
     checks = (*_of_moment(facts), *counts, _of_loss(risk, facts), *orders)
     return tuple(reason for blocked, reason in checks if blocked)
 
@@ -91,7 +91,7 @@ def entry_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
 def entry_part_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
     """Return every reason against one more part of an entry whose trade is open, in words; empty when it may follow."""
     kept = ORDERS_KEPT_PER_TRADE * (facts.open_trades + facts.more_parts)
-    orders = _of_orders(risk, facts, orders_kept=kept)
+    orders = _of_orders(risk, facts, wanted=1, kept=kept)
     counts = (
         # Its own trade is one of them. An order of ours that turned up meanwhile opened another.
         (
@@ -127,13 +127,13 @@ def _of_loss(risk: RiskSettings, facts: EntryFacts) -> _Check:
     )
 
 
-def _of_orders(risk: RiskSettings, facts: EntryFacts, *, orders_kept: int) -> tuple[_Check, ...]:
+def _of_orders(risk: RiskSettings, facts: EntryFacts, *, wanted: int, kept: int) -> tuple[_Check, ...]:
     return (
         (
-            facts.orders_today + orders_kept > risk.max_orders_per_day,
+            facts.orders_today + wanted + kept > risk.max_orders_per_day,
             (
-                f"{facts.orders_today} of at most {risk.max_orders_per_day} orders a day were sent "
-                f"and {orders_kept} are kept for exits"
+                f"{facts.orders_today} of at most {risk.max_orders_per_day} orders a day were sent, "
+                f"{wanted} would be, and {kept} are kept for exits"
             ),
         ),
         (

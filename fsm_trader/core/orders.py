@@ -124,11 +124,16 @@ class NetPosition(msgspec.Struct, frozen=True):
 
 
 class OrderBook(msgspec.Struct, frozen=True):
-    """One complete read of the day's orders and fills, in no particular order."""
+    """One complete read of the day's orders and fills, in no particular order.
+
+    Args:
+        is_whole: no row was left out; of others' orders some may be, where they cannot be read.
+    """
 
     orders: tuple[OrderReport, ...]
     fills: tuple[Fill, ...]
     read_at: datetime
+    is_whole: bool = True
 
 
 def merge(known: OrderReport | None, seen: OrderReport) -> OrderReport:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from fsm_trader.core.orders import NetPosition, OrderReport
+from fsm_trader.core.orders import NetPosition, OrderBook, OrderReport, Side, merge
 from fsm_trader.core.tags import read_tag
 from fsm_trader.core.trades import Trade
 
@@ -75,6 +75,23 @@ def compare_positions(trades: Iterable[Trade], positions: Iterable[NetPosition])
     return tuple(found)
 
 
+def net_in_book(book: OrderBook, key: Key) -> int | None:
+    """Return what the orders of the day leave the account of a position; below zero: it is short.
+
+    None where the book cannot tell: a row was left out, or the contract was also traded under another product, so that
+    a part of the position may have been converted.
+    """
+    rows: dict[str, OrderReport] = {}
+    for row in book.orders:
+        if (row.exchange, row.tradingsymbol) == key[:2]:
+            # A book may hold a row more than once.
+            rows[row.order_id] = merge(rows.get(row.order_id), row)
+    moved = [row for row in rows.values() if row.filled_quantity or not row.status.is_terminal]
+    if not book.is_whole or any(row.product != key[2] for row in moved):
+        return None
+    return sum(row.filled_quantity if row.side is Side.BUY else -row.filled_quantity for row in moved)
+
+
 def unknown_orders(known_tags: Iterable[str], reports: Iterable[OrderReport], *, owner: str) -> tuple[Finding, ...]:
     """Find orders in the book that carry our tag and that the journal never intended (I11)."""
     known = set(known_tags)
@@ -132,7 +149,7 @@ def _sold(trades: list[Trade], missing: int, symbol: str) -> list[Finding]:
     for trade in reversed(trades):
         gone = min(missing, trade.held)
         if gone > 0:
-            text = f"{trade.trade_id}: {gone} of {trade.held} {symbol} were sold outside of this trader"
+            text = f"{trade.trade_id}: {gone} of {trade.held} {symbol} are not shown by the broker any more"
             found.append(Finding(rule=Rule.SOLD_OUTSIDE, trade_id=trade.trade_id, quantity=gone, text=text))
             missing -= gone
     return found

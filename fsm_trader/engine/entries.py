@@ -49,7 +49,6 @@ class EntryDesk:
         self._trades = trades
         self._contracts = contracts
         self._shelf = Shelf(contracts, floor.plan.day)
-        self._stale = ""
         self._waiting: dict[int, list[_Wish]] = {}
         self._nets = Nets()
         self._in_parts = buys_in_parts(floor.trade_machine.spec)
@@ -57,7 +56,7 @@ class EntryDesk:
     def know(self, contracts: Sequence[OptionContract], stale: str = "") -> None:
         """Take the options that may be bought from now on; none where *stale* says why they may not be today's."""
         self._contracts = contracts
-        self._stale = stale
+        self._floor.stale_options = stale
         self._shelf = Shelf(contracts, self._floor.plan.day)
 
     def consider(self, said: Said, now: datetime) -> None:
@@ -131,8 +130,8 @@ class EntryDesk:
         reasons = entry_blocks(floor.settings.risk, facts)
         if now - said.candle.end > floor.settings.market.max_candle_age:
             reasons = (*reasons, f"said on a candle that ended at {said.candle.end:%H:%M}")
-        if self._stale:
-            reasons = (*reasons, f"option selection: {self._stale}; nothing is bought until today's is there")
+        if floor.stale_options:
+            reasons = (*reasons, f"option selection: {floor.stale_options}; nothing is bought until today's is there")
         if floor.leaving:
             reasons = (*reasons, "the process was told to end")
         if floor.unreconciled:

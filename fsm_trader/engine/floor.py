@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
+
+import msgspec
 
 from fsm_trader.core.clock import Clock
 from fsm_trader.core.day import DayPlan
@@ -23,6 +26,20 @@ from fsm_trader.machines.run import Machine
 _LOG = logging.getLogger(__name__)
 _STUMBLES_MOST = 20
 _NET_HOLDS = timedelta(seconds=3)
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """What the newest comparison with the broker's positions said of the open trades.
+
+    Args:
+        doubted: those whose position was not shown whole; it may be gone, or shown late.
+        unshown: of these, the ones that are held on all the same: the book says that nobody sold them.
+        shown: units of those that were found as believed.
+    """
+
+    doubted: frozenset[str] = frozenset()
+    unshown: frozenset[str] = frozenset()
+    shown: Mapping[str, int] = MappingProxyType({})
 
 
 class Observer(Protocol):
@@ -53,6 +70,9 @@ class Floor:
         broker_heard_at: when the broker last gave a whole and good answer, None before the first.
         net_asked_at: when it was last asked for book and net positions, and told both; None before the first time.
         orders_moved_at: when we were last told that an order on the account moved, whoever gave it.
+        clock_set_at: when the machine's clock was last set while this process ran: waiting begins anew there.
+        compared: what the newest comparison with the broker said of the open trades.
+        stale_options: why the options in use are not today's, empty where they are; nothing is bought by them.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where everything meets, all by name
@@ -89,6 +109,9 @@ class Floor:
         self.broker_heard_at: datetime | None = None
         self.net_asked_at: datetime | None = None
         self.orders_moved_at: datetime | None = None
+        self.clock_set_at: datetime | None = None
+        self.compared = Compared()
+        self.stale_options = ""
         self.highest_seen = 0
         self.unreconciled = "the broker was not asked yet"
         self._untold: list[str] = []

@@ -86,7 +86,9 @@ class OrderDesk:
         A busy broker is asked again, so that may be long after the intent. A process that ended without a word may
         have sent until its end, which was before this one began.
         """
-        return order.answered_at or max(order.intended_at, self._began)
+        sent_at = order.answered_at or max(order.intended_at, self._began)
+        set_at = self._floor.clock_set_at
+        return sent_at if set_at is None else max(sent_at, set_at)
 
     def _row_of(self, trade_id: str, order: TradeOrder, rows: list[OrderReport]) -> OrderReport:
         """Return the order's own row. A second one under its tag is nobody's: a person has to look at it."""

@@ -47,7 +47,7 @@ class Parts:
         floor = self._floor
         if trade.opened_at < self._began or now >= trade.since + within:
             return False
-        if floor.leaving or floor.unreconciled or floor.fault or floor.ledger.flatten_asked:
+        if floor.leaving or floor.unreconciled or floor.fault or floor.stale_options or floor.ledger.flatten_asked:
             return False
         candle = floor.ledger.last_candle.get(floor.settings.market.underlying.token)
         if candle is None or now - candle.end > floor.settings.market.max_candle_age:

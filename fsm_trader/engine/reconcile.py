@@ -17,7 +17,7 @@ from fsm_trader.core.contracts import OptionContract
 from fsm_trader.core.events import StandingRead
 from fsm_trader.core.ledger import FINAL_TRADE_STATES
 from fsm_trader.core.orders import NetPosition, OrderBook, Role, Side
-from fsm_trader.core.reconcile import Finding, Key, Rule, compare_positions, key_of
+from fsm_trader.core.reconcile import Finding, Key, Rule, compare_positions, key_of, net_in_book
 from fsm_trader.core.records import (
     AlarmRaised,
     Found,
@@ -29,7 +29,7 @@ from fsm_trader.core.records import (
 from fsm_trader.core.tags import owner_of, read_tag
 from fsm_trader.core.trades import Trade
 from fsm_trader.engine.adopt import AdoptionDesk
-from fsm_trader.engine.floor import Floor
+from fsm_trader.engine.floor import Compared, Floor
 from fsm_trader.engine.trades import TradeDesk
 
 # What is worth a row each time it is found anew; that all is as believed is said once at a start.
@@ -95,6 +95,10 @@ class ReconcileDesk:
         """Take today's options."""
         self._adoption.know(contracts)
 
+    def wait_anew(self, now: datetime) -> None:
+        """Count the time that something seemed to be gone from *now* on: the clock was set."""
+        self._suspected = {key: _Suspicion(known.quantity, now) for key, known in self._suspected.items()}
+
     def lapse(self) -> None:
         """Settle what an earlier session left open, before anything else is done with it.
 
@@ -143,7 +147,12 @@ class ReconcileDesk:
         named |= {trade.trade_id for trade in self._floor.ledger.open_trades if trade.has_open_order}
         self._suspected = {key: known for key, known in self._suspected.items() if key in named}
         self._unshown &= set(self._suspected)
-        self._trades.doubted, self._trades.unshown = frozenset(self._suspected), frozenset(self._unshown)
+        believed = [found for found in findings if found.rule is Rule.AS_BELIEVED]
+        self._floor.compared = Compared(
+            doubted=frozenset(self._suspected),
+            unshown=frozenset(self._unshown),
+            shown={found.trade_id: found.quantity for found in believed if found.trade_id is not None},
+        )
         self._floor.unreconciled = self._why_not_sure(event.book.read_at, findings)
         return bool(still_open)
 
@@ -222,7 +231,7 @@ class ReconcileDesk:
         else:
             del self._suspected[found.trade_id]
         if quantity:
-            self._gone(trade, found, quantity, by_others.value_of(quantity) if by_others.explains else None)
+            self._gone(trade, quantity, by_others.value_of(quantity) if by_others.explains else None)
         return False
 
     def _is_in_the_book(self, trade: Trade, positions: Sequence[NetPosition]) -> bool:
@@ -230,9 +239,11 @@ class ReconcileDesk:
         is_known = all(order.report is not None or order.answer == "refused" for order in trade.orders_of(Role.EXIT))
         return trade.session == self._floor.session and is_known and not _is_elsewhere(trade, positions)
 
-    def _gone(self, trade: Trade, found: Finding, units: int, value: int | None) -> None:
-        row = SoldOutside(trade.trade_id, units, value, found.text)
-        what = found.text if units == found.quantity else f"{found.text}, {units} of them by the book too"
+    def _gone(self, trade: Trade, units: int, value: int | None) -> None:
+        what = (
+            f"{trade.trade_id}: {units} of {trade.held} {trade.contract.tradingsymbol} were sold outside of this trader"
+        )
+        row = SoldOutside(trade.trade_id, units, value, what)
         alarm = AlarmRaised(f"{what}. It is not sold again.", trade.trade_id)
         step = partial(self._trades.step, trade, "position_gone", news=(row, alarm))
         self._floor.guard(step, of=trade.trade_id)
@@ -293,6 +304,6 @@ def _sales_of(key: Key, missing: int, trades: Iterable[Trade], book: OrderBook) 
     value = sum(fill.quantity * fill.price_paise for fill in sold) - sum(trade.outside_value_paise for trade in ours)
     # Where they bought some of it as well, nobody can tell which sale was of ours.
     is_known = not bought and units > 0
-    in_book = sum(row.filled_quantity if row.side is Side.BUY else -row.filled_quantity for row in rows)
-    gone = max(0, min(missing, sum(trade.held for trade in ours) - in_book))
+    in_book = net_in_book(book, key)
+    gone = missing if in_book is None else max(0, min(missing, sum(trade.held for trade in ours) - in_book))
     return _Sales(missing, units, value if is_known else None, gone)

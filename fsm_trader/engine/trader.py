@@ -14,6 +14,7 @@ from fsm_trader.core.events import (
     BookRead,
     CancelDone,
     CandlesRead,
+    ClockSet,
     ContractsRead,
     Event,
     HealthRead,
@@ -147,13 +148,15 @@ class Trader:
                 self.orders.cancel_answered(event)
             case HealthRead():
                 self._health_read(event)
-            case Asked() | StopAsked() | ContractsRead() | OrdersMoved() | TokenChanged() | Noticed():
+            case Asked() | StopAsked() | ContractsRead() | OrdersMoved() | TokenChanged() | Noticed() | ClockSet():
                 self._told(event, now)
             case _:
                 assert_never(event)
 
     def _told(
-        self, event: Asked | StopAsked | ContractsRead | OrdersMoved | TokenChanged | Noticed, now: datetime
+        self,
+        event: Asked | StopAsked | ContractsRead | OrdersMoved | TokenChanged | Noticed | ClockSet,
+        now: datetime,
     ) -> None:
         match event:
             case Asked():
@@ -169,8 +172,21 @@ class Trader:
                 self.session.check_now()
             case Noticed():
                 self.floor.commit(AlarmRaised(event.text))
+            case ClockSet():
+                self._clock_set(event, now)
             case _:
                 assert_never(event)
+
+    def _clock_set(self, event: ClockSet, now: datetime) -> None:
+        """Begin every waiting for the broker anew: time that was jumped over was not waited."""
+        self.floor.clock_set_at = now
+        self.reconcile.wait_anew(now)
+        text = event.text
+        if event.is_back:
+            # Ahead of the exchange's time a minute that still runs looks complete, and old prices look young.
+            self.floor.fault = self.floor.fault or text
+            text = f"{text}. No entry is taken until a restart; exits go on."
+        self.floor.commit(AlarmRaised(text))
 
     def _hear(self, event: Event, now: datetime) -> None:
         """Take note of a whole and good answer of the broker."""
@@ -244,7 +260,11 @@ class Trader:
     def _give_up_after_close(self, now: datetime) -> None:
         """End the day some minutes after the market closed: no order is taken any more, the next start goes on."""
         closes_at, ledger = self.floor.plan.closes_at, self.floor.ledger
-        if self._is_too_late or closes_at is None or now < closes_at + _AFTER_CLOSE or not ledger.open_trades:
+        if self._is_too_late or closes_at is None or not ledger.open_trades:
+            return
+        # A clock that was set may say that the day is long over: it is waited for an answer all the same.
+        set_at = self.floor.clock_set_at
+        if now < (closes_at if set_at is None else max(closes_at, set_at)) + _AFTER_CLOSE:
             return
         self._is_too_late = True
         ids = ", ".join(f"{trade.trade_id} ({trade.held} units)" for trade in ledger.open_trades)

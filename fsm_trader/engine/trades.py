@@ -47,7 +47,6 @@ class TradeDesk:
     """Runs the trade machines. It decides nothing by itself: the definition does.
 
     Attributes:
-        doubted: trades whose position the broker did not show when it was last compared; it may be gone, or shown late.
         parts: how much one order may carry.
     """
 
@@ -56,8 +55,6 @@ class TradeDesk:
         self._owner = owner_of(floor.settings.session.name)
         self._snoozed: dict[str, datetime] = {}
         self._sending: set[str] = set()
-        self.doubted: frozenset[str] = frozenset()
-        self.unshown: frozenset[str] = frozenset()
         self._began = floor.clock.now()
         self.parts = Parts(floor)
         self._actions: dict[str, Callable[[Effort, str, PolicySpec | None], None]] = {
@@ -293,7 +290,7 @@ class TradeDesk:
         checked = _policy(action, policy)
         effort.note(OrderIntended(trade.trade_id, role, attempt, request, checked.name))
         look_first = role is Role.EXIT and not (attempt == 1 and self._is_sure(trade))
-        by_book = trade.trade_id in self.unshown
+        by_book = trade.trade_id in self._floor.compared.unshown
         effort.jobs.append(
             self._floor.effects.send(trade.trade_id, request, checked, look_first=look_first, by_book=by_book)
         )
@@ -305,9 +302,12 @@ class TradeDesk:
         All others look at what the broker holds right before they leave (I3).
         """
         is_followed = trade.opened_at >= self._began and trade.session == self._floor.session and not trade.is_adopted
-        if not is_followed or trade.trade_id in self.doubted or trade.filled_at is None:
+        if not is_followed or trade.trade_id in self._floor.compared.doubted or trade.filled_at is None:
             return False
-        return self._floor.is_net_known(trade.filled_at)
+        # A comparison leaves out what still moves; units that came after it were not compared.
+        return self._floor.compared.shown.get(trade.trade_id) == trade.held and self._floor.is_net_known(
+            trade.filled_at
+        )
 
     def _tag(self, trade: Trade, role: Role, attempt: int) -> str:
         day = datetime.fromisoformat(trade.session[:10]).date()

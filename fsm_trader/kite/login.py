@@ -22,6 +22,7 @@ from fsm_trader.kite.wire import KiteWire
 
 _LOGIN_PAGE = "https://kite.zerodha.com/connect/login"
 _TOKEN = re.compile(r"[A-Za-z0-9]{32}")
+_MORE_THAN_A_TOKEN = re.compile(r"[=/?&]")
 _SUCCESS = "success"
 _WRONG_SECRET = "checksum"  # noqa: S105 - the word in Kite's answer to a secret that does not fit the key
 _STATE = "state"
@@ -65,8 +66,10 @@ def request_token_of(text: str, *, state: str = "") -> str:
         LoginRequiredError: there is none in it, or the address is the end of another login, or of one that failed.
     """
     text = text.strip()
-    asked = _asked(text) if "=" in text or "/" in text else {"request_token": text}
-    fault = _fault_of(asked, state=state if "/" in text or _STATE in asked else "")
+    # Whatever is more than a token is an address, and has to be the end of this login.
+    is_token = not _MORE_THAN_A_TOKEN.search(text)
+    asked = {"request_token": text} if is_token else _asked(text)
+    fault = _fault_of(asked, state="" if is_token else state)
     if fault:
         raise LoginRequiredError(f"login: {fault}. Nothing was stored.")
     return asked["request_token"]
@@ -237,6 +240,8 @@ class Redirect:
 def _asked(address: str) -> dict[str, str]:
     try:
         query = urlsplit(address).query or address.partition("?")[2] or address
-        return {name: values[0] for name, values in parse_qs(query, max_num_fields=20).items()}
+        found = parse_qs(query, max_num_fields=20)
     except ValueError:
         return {}
+    # What is there twice says two things; nobody can tell which one was meant.
+    return {name: values[0] for name, values in found.items() if len(values) == 1}

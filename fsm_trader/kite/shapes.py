@@ -86,10 +86,10 @@ def read_book(orders: Iterable[Any], trades: Iterable[Any], read_at: datetime) -
             fills.append(_fill(row))
         except ValueError as error:
             order_id = row.get("order_id") if isinstance(row, Mapping) else None
-            if order_id not in foreign:
+            if not isinstance(order_id, str) or order_id not in foreign:
                 raise _incomplete("trade", error) from error
             others.append(f"trade of order {order_id}: {error}")
-    return BookRead(OrderBook(tuple(reports), tuple(fills), read_at), tuple(others))
+    return BookRead(OrderBook(tuple(reports), tuple(fills), read_at, is_whole=not others), tuple(others))
 
 
 def read_positions(data: Row) -> tuple[NetPosition, ...]:

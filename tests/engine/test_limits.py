@@ -99,17 +99,18 @@ def test_a_loss_below_the_limit_blocks_nothing(bench):
 
 
 def test_orders_are_kept_back_for_exits(bench):
-    # Two orders a trade, and four are kept for the next: 0 + 4, 2 + 4, but not 4 + 4 of at most 6.
+    # Two orders a trade, one for the next and four kept for its end: 0 + 5, 2 + 5, but not 4 + 5 of at most 7.
     signals = {"09:30": BUY, "09:32": EXIT, "09:34": BUY, "09:36": EXIT, "09:38": BUY}
-    day = bench(signals, limits=risk(max_orders_per_day=6)).run()
+    day = bench(signals, limits=risk(max_orders_per_day=7)).run()
 
     assert len(day.trades) == 2
-    assert blocked(day) == [("one", "09:38", ("4 of at most 6 orders a day were sent and 4 are kept for exits",))]
+    reason = "4 of at most 7 orders a day were sent, 1 would be, and 4 are kept for exits"
+    assert blocked(day) == [("one", "09:38", (reason,))]
 
 
 def test_an_exit_in_trouble_may_send_more_orders_than_the_day_allows(bench):
     faults = FaultPlan(orders=(OrderFault(kind="refuse", tags="FT??????001X0[1-7]*"),))
-    day = bench({"09:30": BUY, "09:39": EXIT}, limits=risk(max_orders_per_day=4), faults=faults).run()
+    day = bench({"09:30": BUY, "09:39": EXIT}, limits=risk(max_orders_per_day=5), faults=faults).run()
 
     assert day.trade.state == "CLOSED"
     assert len(day.trade.orders_of(Role.EXIT)) == 8

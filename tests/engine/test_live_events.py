@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from fsm_trader.broker.paper.faults import FaultPlan, ReadFault
+from fsm_trader.broker.paper.faults import FaultPlan, OrderFault, ReadFault
 from fsm_trader.core.events import (
+    ClockSet,
     ContractsRead,
     HealthRead,
     Noticed,
@@ -16,7 +17,7 @@ from fsm_trader.core.events import (
     ReadFailed,
     TokenChanged,
 )
-from fsm_trader.core.records import AlarmRaised, EntryBlocked, HealthSeen, OrderIntended
+from fsm_trader.core.records import AlarmRaised, EntryBlocked, HealthSeen, OrderAnswered, OrderIntended
 from fsm_trader.engine import loop
 from fsm_trader.engine.polls import ReadingKey
 
@@ -174,3 +175,34 @@ def test_each_call_has_the_lane_that_keeps_it_from_waiting_behind_the_others(ben
     ]
 
     assert [job.lane for job in lanes] == ["entry", "exit", "exit", "book", "book", "book", "market", "market"]
+
+
+def test_a_clock_that_is_set_back_ends_the_entries_and_says_so(bench):
+    day = bench({"09:35": BUY})
+
+    day.plan_event("09:31:07", ClockSet("the clock was set back by 60 s", is_back=True))
+    day.run(fault="the clock was set back by 60 s")
+
+    assert day.trades == []
+    assert [row.reasons[-1] for row in day.rows(EntryBlocked)] == ["the clock was set back by 60 s"]
+    (alarm,) = [row.text for row in day.rows(AlarmRaised) if "set back" in row.text]
+    assert alarm.endswith("No entry is taken until a restart; exits go on.")
+
+
+def test_time_that_a_clock_jumped_over_was_not_waited_for_the_broker(bench):
+    lost = FaultPlan(orders=(OrderFault(kind="lost_request", tags="FT??????001E*"),))
+    day = bench(IN, faults=lost)
+
+    day.plan_event("09:32:10", ClockSet("the clock jumped ahead by 60 s", is_back=False)).run()
+
+    (absent,) = [when for when, row in day.timed(OrderAnswered) if row.answer == "absent"]
+    assert "09:33:40" <= absent < "09:33:50"
+
+
+def test_a_clock_that_jumps_behind_the_close_leaves_five_minutes_to_an_exit(bench):
+    day = bench(IN)
+    day.begin()
+    day.floor.clock_set_at = at("15:45")
+
+    day.trader._give_up_after_close(at("15:46"))
+    assert not day.trader.is_over

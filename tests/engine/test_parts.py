@@ -362,12 +362,15 @@ def test_an_entry_under_a_freeze_quantity_below_one_lot_is_refused(bench):
 
 
 def test_an_entry_in_parts_needs_orders_for_all_of_them_and_for_their_exits(bench):
-    # Three entries, and four orders are kept for the way out of each: two of them to come, as many as are free.
-    refused = in_parts(bench, limits=risk(max_orders_per_day=13)).run()
-    taken = in_parts(bench, limits=risk(max_orders_per_day=14)).run()
+    # Three entries, and four orders are kept for the way out of each.
+    refused = in_parts(bench, limits=risk(max_orders_per_day=14)).run()
+    taken = in_parts(bench, limits=risk(max_orders_per_day=15)).run()
 
     assert refused.trades == []
-    assert "0 of at most 13 orders a day were sent and 14 are kept for exits" in refused.rows(EntryBlocked)[0].reasons
+    assert (
+        "0 of at most 14 orders a day were sent, 3 would be, and 12 are kept for exits"
+        in refused.rows(EntryBlocked)[0].reasons
+    )
     assert sizes(taken, Side.BUY) == [LOT, LOT, LOT]
 
 
@@ -387,3 +390,13 @@ def test_a_kill_at_any_commit_of_an_entry_in_parts_ends_flat(bench):
             setattr(day.journal, moment, None)
             day.reboot().run()
             assert {trade.state for trade in day.trades} <= {"CLOSED", "FAILED"}
+
+
+def test_no_part_follows_once_the_options_are_not_todays(bench):
+    day = in_parts(bench, behaviour={"latency": timedelta(seconds=3)})
+    day.plan_action("09:31:01", lambda: setattr(day.floor, "stale_options", "the dump is of yesterday"))
+
+    day.run()
+
+    assert sizes(day, Side.BUY) == [LOT]
+    assert day.trade.state == "CLOSED"

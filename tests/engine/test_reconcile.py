@@ -10,8 +10,17 @@ from msgspec.structs import replace
 
 from fsm_trader.broker.paper.faults import FaultPlan, OrderFault, ReadFault
 from fsm_trader.core.money import Paise
-from fsm_trader.core.orders import NetPosition, OrderKind, OrderRequest, OrderStatus, Role, Side
-from fsm_trader.core.reconcile import Rule, compare_positions
+from fsm_trader.core.orders import (
+    NetPosition,
+    OrderBook,
+    OrderKind,
+    OrderReport,
+    OrderRequest,
+    OrderStatus,
+    Role,
+    Side,
+)
+from fsm_trader.core.reconcile import Rule, compare_positions, net_in_book
 from fsm_trader.core.records import (
     AlarmRaised,
     EntryBlocked,
@@ -520,3 +529,51 @@ def test_what_is_suspected_of_a_position_stands_while_its_exit_is_looking(bench)
         "accepted",
     )
     assert day.trade.state == "CLOSED"
+
+
+def test_a_position_that_was_converted_and_sold_under_the_other_product_is_not_sold_again(bench):
+    day = bench({"09:30": BUY, "09:40": EXIT})
+    true, book = day.broker.positions, day.broker.show
+
+    def shown() -> tuple[NetPosition, ...]:
+        return () if day.clock.now() >= at("09:32") else true()
+
+    def with_a_sale(seen):
+        if day.clock.now() < at("09:32"):
+            return book(seen)
+        sold = replace(seen.orders[0], order_id="H1", tag="HAND", side=Side.SELL, product="NRML")
+        return replace(book(seen), orders=(*book(seen).orders, sold))
+
+    day.broker.positions, day.broker.show = shown, with_a_sale
+
+    day.run(foreign=True)
+
+    assert day.orders(Role.EXIT) == 0
+    assert [when for when, _ in day.timed(SoldOutside)] == ["09:33:30"]
+
+
+def test_a_book_with_a_row_that_could_not_be_read_is_no_proof_that_nobody_sold(bench):
+    day = bench({"09:30": BUY, "09:40": EXIT})
+    shown_empty(day, "09:32", "17:00")
+    day.broker.show = lambda seen: replace(seen, is_whole=False)
+
+    day.run(foreign=True)
+
+    assert day.orders(Role.EXIT) == 0
+    assert [when for when, _ in day.timed(SoldOutside)] == ["09:33:30"]
+
+
+def test_a_row_that_a_book_holds_twice_counts_once():
+    row = OrderReport("1", None, "NFO", "X", 1, Side.BUY, "MIS", 75, 75, OrderStatus.COMPLETE, at("09:31"))
+
+    assert net_in_book(OrderBook((row, row), (), at("09:32")), ("NFO", "X", "MIS")) == 75
+
+
+def test_a_defect_in_the_look_before_an_exit_keeps_no_position_from_being_left(bench, monkeypatch):
+    day = bench({**IN, "09:39": EXIT})
+    monkeypatch.setattr(day.floor.effects, "_glance", lambda: 1 // 0)
+
+    day.run()
+
+    assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
+    assert day.orders(Role.EXIT) == 1

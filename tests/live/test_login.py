@@ -226,10 +226,15 @@ def test_an_address_of_this_very_login_is_taken_and_a_token_by_itself_too():
 
     assert request_token_of(whole, state=state) == token
     assert request_token_of(f"{token}\n", state=state) == token
-    assert request_token_of(f"request_token={token}&status=success", state=state) == token
+    assert request_token_of(f"request_token={token}&status=success&state={state}", state=state) == token
     assert request_token_of(whole) == token
     with pytest.raises(LoginRequiredError, match="not the end of this login"):
         request_token_of(whole, state="another")
+    for address in (f"evil.example?status=success&request_token={token}", f"request_token={token}", f"?x={token}"):
+        with pytest.raises(LoginRequiredError, match="Nothing was stored"):
+            request_token_of(address, state=state)
+    with pytest.raises(LoginRequiredError, match="no request token"):
+        request_token_of(f"{whole}&request_token={token}", state=state)
 
 
 def test_a_token_that_belongs_to_another_user_is_not_written_over(desk: Desk, monkeypatch, capsys):

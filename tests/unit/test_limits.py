@@ -40,7 +40,7 @@ REASONS = {
     "open_trades": (1, "1 of at most 1 trades are open"),
     "trades_today": (10, "10 of at most 10 trades a day were opened"),
     "net_today_paise": (-1_000_000, "today stands at -10,000.00 rupees, the most that may be lost is 10,000.00"),
-    "orders_today": (197, "197 of at most 200 orders a day were sent and 4 are kept for exits"),
+    "orders_today": (196, "196 of at most 200 orders a day were sent, 1 would be, and 4 are kept for exits"),
     "orders_this_second": (5, "5 of at most 5 orders were sent within a second"),
 }
 
@@ -73,7 +73,7 @@ def test_all_reasons_are_named_together() -> None:
 
 @pytest.mark.parametrize(
     ("fact", "value"),
-    [("trades_today", 9), ("net_today_paise", -999_999), ("orders_today", 196), ("orders_this_second", 4)],
+    [("trades_today", 9), ("net_today_paise", -999_999), ("orders_today", 195), ("orders_this_second", 4)],
 )
 def test_a_limit_does_not_bind_one_step_before_it(fact, value) -> None:
     assert entry_blocks(RISK, msgspec.structs.replace(FREE, **{fact: value})) == ()
@@ -82,7 +82,7 @@ def test_a_limit_does_not_bind_one_step_before_it(fact, value) -> None:
 @pytest.mark.parametrize("open_trades", [0, 1, 2])
 def test_orders_are_kept_for_the_exit_of_every_open_trade_and_the_next(open_trades) -> None:
     risk = msgspec.structs.replace(RISK, max_open_trades=5)
-    most = RISK.max_orders_per_day - ORDERS_KEPT_PER_TRADE * (open_trades + 1)
+    most = RISK.max_orders_per_day - ORDERS_KEPT_PER_TRADE * (open_trades + 1) - 1
     facts = msgspec.structs.replace(FREE, open_trades=open_trades)
 
     assert entry_blocks(risk, msgspec.structs.replace(facts, orders_today=most)) == ()
@@ -91,7 +91,7 @@ def test_orders_are_kept_for_the_exit_of_every_open_trade_and_the_next(open_trad
 
 def test_an_entry_in_parts_keeps_orders_for_each_part_and_for_the_parts_to_come() -> None:
     facts = msgspec.structs.replace(FREE, more_parts=2)
-    most = RISK.max_orders_per_day - ORDERS_KEPT_PER_TRADE * 3 - 2
+    most = RISK.max_orders_per_day - ORDERS_KEPT_PER_TRADE * 3 - 3
 
     assert entry_blocks(RISK, msgspec.structs.replace(facts, orders_today=most)) == ()
     assert entry_blocks(RISK, msgspec.structs.replace(facts, orders_today=most + 1)) != ()

@@ -12,14 +12,14 @@ import pytest
 from fsm_trader.app.live import LiveWorld, Parts
 from fsm_trader.app.options_of_day import KnownContracts
 from fsm_trader.core.day import DayPlan
-from fsm_trader.core.events import Noticed
+from fsm_trader.core.events import Noticed, OrdersMoved, PriceRead
 from fsm_trader.engine.work import Inbox
 from fsm_trader.market.calendar import calendar_for
 from fsm_trader.market.kite.feed import KiteFeed
 from fsm_trader.market.kite.instruments import InstrumentStore
 from fsm_trader.market.kite.live import LiveTicks
 
-from .kite_market import INDEX, INDIA, SetClock, Wire, at
+from .kite_market import INDEX, INDIA, OPTION, SetClock, Wire, at, tick
 
 MINUTES = timedelta(minutes=1)
 
@@ -120,3 +120,32 @@ def test_a_fault_behind_a_dead_token_is_told_when_it_is_not_the_token_any_more(w
 def test_before_the_stream_was_ever_lost_there_is_nothing_to_tell(world: World):
     assert world.live.fault
     assert world.told() == []
+
+
+def test_an_order_that_moved_is_told_before_the_prices_that_came_with_it(world: World) -> None:
+    world.live.opened()
+    world.world.news()
+    world.live.watch(OPTION, prices=True)
+    world.live.ticks([tick(OPTION, 10_000, world.clock.now())])
+    world.live.order_update()
+
+    told = [type(event) for event in world.world.news() if isinstance(event, OrdersMoved | PriceRead)]
+
+    assert told == [OrdersMoved, PriceRead]
+
+
+def test_a_stream_is_trusted_about_orders_only_where_its_last_word_of_them_was_taken(world: World) -> None:
+    feed, now = world.world.feed, world.clock.now()
+    assert not feed.hears_orders(now)
+
+    world.live.opened()
+    world.live.heard()
+    after_connecting = feed.hears_orders(now)
+    world.world.news()
+    quiet = feed.hears_orders(now)
+    world.live.order_update()
+    told = feed.hears_orders(now)
+    world.world.news()
+
+    assert (after_connecting, quiet, told, feed.hears_orders(now)) == (False, True, False, True)
+    assert not feed.hears_orders(now + MINUTES)

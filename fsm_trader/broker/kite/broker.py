@@ -41,8 +41,8 @@ FindContract = Callable[[str], OptionContract | None]
 
 OrderType = Literal["market", "limit"]
 SEGMENT = "NFO"
-# What an exit may wait for its quote; then it leaves as a market order.
-_EXIT_QUOTE_WITHIN = timedelta(seconds=1)
+# What an order may wait for its quote; then an exit leaves as a market order, and an entry not at all.
+_QUOTE_WITHIN = timedelta(seconds=1)
 
 
 class KiteBroker:
@@ -155,9 +155,8 @@ class KiteBroker:
         if self._order_type == "market" or request.kind is not OrderKind.MARKET or contract is None:
             return None
         key = f"{request.exchange}:{request.tradingsymbol}"
-        within = _EXIT_QUOTE_WITHIN if request.side is Side.SELL else None
         try:
-            quote = self._wire.quote([key], within=within).get(key)
+            quote = self._wire.quote([key], within=_QUOTE_WITHIN).get(key)
             sold = self._sold_parts(request)
             now = self._clock.now()
             return marketable_limit(quote, request, tick_paise=contract.tick_paise, now=now, sold_parts=sold)
@@ -166,6 +165,11 @@ class KiteBroker:
                 _LOG.warning("order %s leaves as a market order: %s", request.tag, error)
                 return None
             raise RefusedError(f"order {request.tag!r}: {error}; nothing was sent", may_pass=True) from error
+        except Exception as error:
+            if request.side is Side.SELL:
+                _LOG.exception("order %s leaves as a market order: its limit cannot be reckoned", request.tag)
+                return None
+            raise RefusedError(f"order {request.tag!r}: {error!r}; nothing was sent") from error
 
     def _sold_parts(self, request: OrderRequest) -> int:
         with self._lock:
@@ -188,7 +192,7 @@ class KiteBroker:
             self._reports[report.order_id] = merge(self._reports.get(report.order_id), report)
         for fill in book.fills:
             self._fills.setdefault((fill.order_id, fill.fill_id), fill)
-        return OrderBook(tuple(self._reports.values()), tuple(self._fills.values()), book.read_at)
+        return OrderBook(tuple(self._reports.values()), tuple(self._fills.values()), book.read_at, book.is_whole)
 
     def _tell(self, left_out: tuple[str, ...]) -> None:
         for text in left_out:

@@ -202,8 +202,12 @@ class KiteFeed:
         self._follow(contract.token, now, prices=True)
 
     def hears_orders(self, now: datetime) -> bool:
-        """Tell whether the stream is up and gave a sign of life lately: order updates come by it."""
+        """Tell whether the stream is up, gave a sign of life lately, and told of no order that was not taken yet."""
         return self._live is not None and self._live.is_up(now)
+
+    def orders_moved(self) -> bool:
+        """Take the stream's word that an order moved since the last call; True when there was one."""
+        return self._live is not None and self._live.take_moved()
 
     def candles_at_hand(self, token: int, *, after: datetime | None, now: datetime) -> tuple[Candle, ...] | None:
         """Return what ``candles`` would where the stream saw all of it, None where the history would have to be asked.

@@ -74,6 +74,7 @@ class LiveTicks:
         self._fault = "stream: not connected yet"
         self._login_required = False
         self._heard_at: datetime | None = None
+        self._has_moved = False
         self.on_price: Hook = _nothing
         self.on_candle: Hook = _nothing
         self.on_order_update: Hook = _nothing
@@ -88,7 +89,7 @@ class LiveTicks:
             was, self._fault, self._login_required = self._fault, "", False
         _LOG.info("stream: connected%s", f" again after: {was}" if was else "")
         # Updates of orders were missed as well.
-        self.on_order_update()
+        self.order_update()
 
     def heard(self) -> None:
         """Take note of a sign of life."""
@@ -105,6 +106,7 @@ class LiveTicks:
 
     def order_update(self) -> None:
         """Pass on that the order book is worth reading."""
+        self._has_moved = True
         self.on_order_update()
 
     def ticks(self, ticks: Sequence[Tick]) -> None:
@@ -133,9 +135,15 @@ class LiveTicks:
         return self._fault
 
     def is_up(self, now: datetime) -> bool:
-        """Tell whether the stream is connected and was heard within the time after which a tick is too old."""
+        """Tell whether the stream is connected and was heard lately, and has told of no order that nobody took."""
         heard = self._heard_at
-        return not self._fault and heard is not None and abs(now - heard) <= self._limits.tick_age
+        is_heard = heard is not None and abs(now - heard) <= self._limits.tick_age
+        return not self._fault and is_heard and not self._has_moved
+
+    def take_moved(self) -> bool:
+        """Tell whether an order moved since the last call."""
+        moved, self._has_moved = self._has_moved, False
+        return moved
 
     @property
     def login_required(self) -> bool:
