@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -46,6 +46,7 @@ from fsm_trader.notify.log import LogNotifier
 from fsm_trader.notify.protocol import Notice, Notifier
 from fsm_trader.ops.lock import WriterLock, lock_of
 from fsm_trader.ops.logs import prove_log, setup_logging
+from fsm_trader.ops.requests import Requests
 from fsm_trader.strategy import registry
 
 DONE, STOPPED_OPEN, LOGGED_OUT = 0, 3, 5
@@ -111,12 +112,7 @@ def run(
         stack.callback(logs.close)
         past = Past(journal or _open_journal(settings, stack), ledger)
         stack.callback(notifier.close, _NOTICES_CLOSE_S)
-        observers: tuple[Observer, ...] = (
-            LogObserver(),
-            NoticeObserver(notifier, underlying=settings.market.underlying.symbol),
-            *([] if requests is None else [RequestObserver(requests)]),
-            *watch(world.label, world.plan),
-        )
+        observers = (*_observers(settings, notifier, requests), *watch(world.label, world.plan))
         inbox = Inbox(world.clock)
         # Closed again here, before the log is: what it tells until then is heard.
         stack.callback(world.close)
@@ -134,13 +130,24 @@ def run(
             heeding(requests, ledger, inbox.put),
             serving(floor, past.journal, os.environ, second=world.second) as longest_wait,
         ):
-            try:
-                wait = min(filter(None, (longest_wait, world.second)), default=None)
-                loop.run(trader, inbox=inbox, clock=world.clock, longest_wait=wait, news=world.news)
-            except HaltError as error:
-                _call_a_person(notifier, floor, error)
-                raise
+            _trade(trader, world, inbox, notifier, longest_wait)
         return _end(floor, trader, world)
+
+
+def _observers(settings: Settings, notifier: Notifier, requests: Requests | None) -> tuple[Observer, ...]:
+    """Return those that are told of each commit in every run: log, notices, and the files of requests."""
+    notices = NoticeObserver(notifier, underlying=settings.market.underlying.symbol)
+    return (LogObserver(), notices, *([] if requests is None else [RequestObserver(requests)]))
+
+
+def _trade(trader: Trader, world: Outside, inbox: Inbox, notifier: Notifier, longest_wait: timedelta | None) -> None:
+    """Run the loop to the end of the session, and call a person where it ends before that."""
+    try:
+        wait = min(filter(None, (longest_wait, world.second)), default=None)
+        loop.run(trader, inbox=inbox, clock=world.clock, longest_wait=wait, news=world.news)
+    except HaltError as error:
+        _call_a_person(notifier, trader.floor, error)
+        raise
 
 
 def _open_outside(settings: Settings, ledger: Ledger, journal: JournalStore | None, stack: ExitStack) -> Outside:

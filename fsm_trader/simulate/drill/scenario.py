@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from random import Random  # noqa: TID251 - one seeded stream of draws makes one day
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -31,30 +31,11 @@ SpellKind = Literal[
 ]
 HandKind = Literal["sell_ours", "cancel_ours", "buy_same", "buy_other"]
 
-ORDER_MISHAPS: tuple[OrderMishap, ...] = (
-    "lost_answer",
-    "lost_request",
-    "late_arrival",
-    "busy",
-    "server_error",
-    "refuse",
-)
-CANCEL_MISHAPS: tuple[CancelMishap, ...] = ("lost_answer", "lost_request", "busy", "refuse")
-SPELLS: tuple[SpellKind, ...] = (
-    "unavailable",
-    "login_required",
-    "stale_book",
-    "hidden_orders",
-    "late_fills",
-    "doubled_rows",
-    "old_rows",
-    "stale_positions",
-    "no_positions",
-    "no_index",
-    "no_prices",
-    "old_prices",
-)
-HANDS: tuple[HandKind, ...] = ("sell_ours", "cancel_ours", "buy_same", "buy_other")
+# In this order, because a seed draws from them.
+ORDER_MISHAPS: tuple[OrderMishap, ...] = get_args(OrderMishap)
+CANCEL_MISHAPS: tuple[CancelMishap, ...] = get_args(CancelMishap)
+SPELLS: tuple[SpellKind, ...] = get_args(SpellKind)
+HANDS: tuple[HandKind, ...] = get_args(HandKind)
 
 # The day of a drill, counted from the open. Entries from minute 2 on; out from minute 14.
 HEALTH_MINUTE, TRADING_MINUTE, TRADING_END_MINUTE, SQUARE_OFF_MINUTE = 0, 2, 12, 14
