@@ -149,3 +149,24 @@ def test_a_stream_is_trusted_about_orders_only_where_its_last_word_of_them_was_t
 
     assert (after_connecting, quiet, told, feed.hears_orders(now)) == (False, True, False, True)
     assert not feed.hears_orders(now + MINUTES)
+
+
+def test_a_word_of_an_order_that_comes_while_none_is_being_found_is_not_taken_back(world: World) -> None:
+    class Late(LiveTicks):
+        """Is told of an order by the stream's thread right after its own was asked whether one moved."""
+
+        @property
+        def _has_moved(self) -> bool:
+            seen = self.__dict__.get("moved", False)
+            if self.__dict__.pop("is_late", False):
+                self.order_update()
+            return seen
+
+        @_has_moved.setter
+        def _has_moved(self, moved: bool) -> None:
+            self.__dict__["moved"] = moved
+
+    live = Late(world.clock, INDIA)
+    live.__dict__["is_late"] = True
+
+    assert [live.take_moved(), live.take_moved(), live.take_moved()] == [False, True, False]

@@ -142,8 +142,12 @@ class LiveTicks:
 
     def take_moved(self) -> bool:
         """Tell whether an order moved since the last call."""
-        moved, self._has_moved = self._has_moved, False
-        return moved
+        if not self._has_moved:
+            return False
+        # A word that comes right before this is answered by the same look; one read and cleared in a single breath
+        # could be taken back without anybody having seen it.
+        self._has_moved = False
+        return True
 
     @property
     def login_required(self) -> bool:
