@@ -92,6 +92,7 @@ class Ledger:
         self.stopped: RunStopped | None = None
         self._numbers: dict[str, int] = {}
         self._kept_open: tuple[Trade, ...] | None = None
+        self._kept_of_session: tuple[Trade, ...] | None = None
 
     @classmethod
     def carrying(cls, trades: Iterable[Trade], *, seq: int) -> Ledger:
@@ -134,21 +135,22 @@ class Ledger:
             raise HaltError(f"journal: row {entry.seq} follows row {self.seq}; expected row {self.seq + 1}")
         record = entry.record
         self._STEPS.get(type(record), Ledger._other)(self, record, entry)
-        self._kept_open = None
         self.seq, self.at = entry.seq, entry.at
 
     @property
     def open_trades(self) -> list[Trade]:
         """Trades that are not over, oldest first."""
-        # Asked several times in each turn of the loop, and changed by rows alone.
+        # Asked several times in each turn of the loop, and changed by the rows of trades alone.
         if self._kept_open is None:
             self._kept_open = tuple(trade for trade in self.trades.values() if trade.state not in FINAL_TRADE_STATES)
         return list(self._kept_open)
 
     @property
-    def session_trades(self) -> list[Trade]:
-        """All trades of the current session, oldest first."""
-        return [trade for trade in self.trades.values() if trade.session == self.session]
+    def session_trades(self) -> tuple[Trade, ...]:
+        """All trades of the current session, oldest first; the same object for as long as none of them changes."""
+        if self._kept_of_session is None:
+            self._kept_of_session = tuple(trade for trade in self.trades.values() if trade.session == self.session)
+        return self._kept_of_session
 
     def next_trade_number(self) -> int:
         """Return the number of the next trade: counted by trading day, so that no tag is ever used twice."""
@@ -165,6 +167,7 @@ class Ledger:
         self.session = record.session
         self.state, self.since, self.reason, self.deadline = SESSION_INITIAL, entry.at, "", None
         self.trades = {trade.trade_id: trade for trade in self.open_trades}
+        self._kept_open = self._kept_of_session = None
         self.orders_today = self.trades_today = 0
         # A recorded day that is played again begins before the last play's orders: they would count as just sent.
         self.order_times.clear()
@@ -187,7 +190,7 @@ class Ledger:
     def _open(self, record: TradeOpened, entry: Entry) -> None:
         if record.trade_id in self.trades:
             raise HaltError(f"journal: row {entry.seq} opens trade {record.trade_id}, which is known already")
-        self.trades[record.trade_id] = open_trade(record, entry.at, entry.session, TRADE_INITIAL)
+        self._put(open_trade(record, entry.at, entry.session, TRADE_INITIAL))
         self.trades_today += 1
         day = entry.session[:10]
         self._numbers[day] = max(self._numbers.get(day, 0), record.number)
@@ -200,13 +203,17 @@ class Ledger:
         if trade is None:
             raise HaltError(f"journal: row {entry.seq} is of trade {trade_id}, which was never opened")
         # First, because it may refuse the row: then nothing is counted.
-        self.trades[trade_id] = apply(trade, record, entry.at)
+        self._put(apply(trade, record, entry.at))
         if isinstance(record, OrderIntended | CancelIntended):
             self.orders_today += 1
             self.order_times.append(entry.at)
         elif isinstance(record, OrderAnswered) and record.answer == "refused" and record.sends == 0:
             # Held back by ourselves, because the broker holds less: no request left.
             self.orders_today -= 1
+
+    def _put(self, trade: Trade) -> None:
+        self.trades[trade.trade_id] = trade
+        self._kept_open = self._kept_of_session = None
 
     def _alarmed(self, record: AlarmRaised, entry: Entry) -> None:
         self._other(record, entry)

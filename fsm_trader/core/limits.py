@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -19,7 +20,8 @@ ORDERS_KEPT_PER_TRADE = 4
 LEAST_ORDERS_PER_DAY = ORDERS_KEPT_PER_TRADE + 1
 _SECOND = timedelta(seconds=1)
 
-_Check = tuple[bool, str]
+# Words are only made of what blocks: an order waits for these checks.
+_Check = tuple[bool, Callable[[], str]]
 
 
 class EntryFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,21 +73,21 @@ def entry_facts(
 def entry_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
     """Return every reason against an entry, in words with both numbers; empty when it may be taken."""
     counts = (
-        (facts.strategy_is_in, "the strategy has an open trade"),
+        (facts.strategy_is_in, lambda: "the strategy has an open trade"),
         (
             facts.open_trades >= risk.max_open_trades,
-            f"{facts.open_trades} of at most {risk.max_open_trades} trades are open",
+            lambda: f"{facts.open_trades} of at most {risk.max_open_trades} trades are open",
         ),
         (
             facts.trades_today >= risk.max_trades_per_day,
-            f"{facts.trades_today} of at most {risk.max_trades_per_day} trades a day were opened",
+            lambda: f"{facts.trades_today} of at most {risk.max_trades_per_day} trades a day were opened",
         ),
     )
     # The parts of an entry leave after each other, and those to come must not run out of orders on the way.
     kept = ORDERS_KEPT_PER_TRADE * (facts.open_trades + 1 + facts.more_parts)
     orders = _of_orders(risk, facts, wanted=1 + facts.more_parts, kept=kept)
     checks = (*_of_moment(facts), *counts, _of_loss(risk, facts), *orders)
-    return tuple(reason for blocked, reason in checks if blocked)
+    return tuple(words() for blocked, words in checks if blocked)
 
 
 def entry_part_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
@@ -96,31 +98,31 @@ def entry_part_blocks(risk: RiskSettings, facts: EntryFacts) -> tuple[str, ...]:
         # Its own trade is one of them. An order of ours that turned up meanwhile opened another.
         (
             facts.open_trades > risk.max_open_trades,
-            f"{facts.open_trades} trades are open, {risk.max_open_trades} may be",
+            lambda: f"{facts.open_trades} trades are open, {risk.max_open_trades} may be",
         ),
         (
             facts.trades_today > risk.max_trades_per_day,
-            f"{facts.trades_today} trades were opened today, {risk.max_trades_per_day} may be",
+            lambda: f"{facts.trades_today} trades were opened today, {risk.max_trades_per_day} may be",
         ),
     )
     checks = (*_of_moment(facts), *counts, _of_loss(risk, facts), *orders)
-    return tuple(reason for blocked, reason in checks if blocked)
+    return tuple(words() for blocked, words in checks if blocked)
 
 
 def _of_moment(facts: EntryFacts) -> tuple[_Check, ...]:
     is_trading = facts.session_state == "TRADING"
     return (
-        (not is_trading, f"session is {facts.session_state}, entries need TRADING"),
-        (not facts.in_trading_window, "outside the trading window"),
-        (facts.halted, "halted by a person until resume"),
-        (is_trading and bool(facts.faults), f"the newest health check found: {'; '.join(facts.faults)}"),
+        (not is_trading, lambda: f"session is {facts.session_state}, entries need TRADING"),
+        (not facts.in_trading_window, lambda: "outside the trading window"),
+        (facts.halted, lambda: "halted by a person until resume"),
+        (is_trading and bool(facts.faults), lambda: f"the newest health check found: {'; '.join(facts.faults)}"),
     )
 
 
 def _of_loss(risk: RiskSettings, facts: EntryFacts) -> _Check:
     return (
         facts.net_today_paise <= -risk.max_daily_loss_paise,
-        (
+        lambda: (
             f"today stands at {show_rupees(facts.net_today_paise)} rupees, "
             f"the most that may be lost is {show_rupees(risk.max_daily_loss_paise)}"
         ),
@@ -131,14 +133,16 @@ def _of_orders(risk: RiskSettings, facts: EntryFacts, *, wanted: int, kept: int)
     return (
         (
             facts.orders_today + wanted + kept > risk.max_orders_per_day,
-            (
+            lambda: (
                 f"{facts.orders_today} of at most {risk.max_orders_per_day} orders a day were sent, "
                 f"{wanted} would be, and {kept} are kept for exits"
             ),
         ),
         (
             facts.orders_this_second >= risk.max_orders_per_second,
-            f"{facts.orders_this_second} of at most {risk.max_orders_per_second} orders were sent within a second",
+            lambda: (
+                f"{facts.orders_this_second} of at most {risk.max_orders_per_second} orders were sent within a second"
+            ),
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 import msgspec
@@ -56,13 +56,27 @@ class Nets:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Trade, int | None, int]] = {}
+        self._asked: Sequence[Trade] | None = None
+        self._held_at: tuple[tuple[int, int | None], ...] = ()
+        self._total = 0
 
-    def of(self, trades: Iterable[Trade], marks: Mapping[int, int]) -> int:
-        """Return the net result in paise of *trades*, open ones at the newest price of their contract."""
+    def of(self, trades: Sequence[Trade], marks: Mapping[int, int]) -> int:
+        """Return the net result in paise of *trades*, open ones at the newest price of their contract.
+
+        Of a tuple that was asked for last time too only the prices of what is held are looked at: it cannot change.
+        """
+        is_same = trades is self._asked and isinstance(trades, tuple)
+        if not is_same or any(marks.get(token) != mark for token, mark in self._held_at):
+            self._asked = trades
+            self._held_at = tuple((token, marks.get(token)) for token in {_token(each) for each in trades if each.held})
+            self._total = self._sum(trades, marks)
+        return self._total
+
+    def _sum(self, trades: Iterable[Trade], marks: Mapping[int, int]) -> int:
         before, self._known = self._known, {}
         total = 0
         for trade in trades:
-            mark = marks.get(trade.contract.token)
+            mark = marks.get(_token(trade))
             kept = before.get(trade.trade_id)
             if kept is None or kept[0] is not trade or kept[1] != mark:
                 kept = (trade, mark, trade_result(trade, mark_paise=mark).net_paise)
@@ -71,9 +85,13 @@ class Nets:
         return total
 
 
-def net_of(trades: Iterable[Trade], marks: Mapping[int, int]) -> int:
+def net_of(trades: Sequence[Trade], marks: Mapping[int, int]) -> int:
     """Net result in paise of *trades*, open ones at the newest price of their contract."""
     return Nets().of(trades, marks)
+
+
+def _token(trade: Trade) -> int:
+    return trade.contract.token
 
 
 def _day_of(trade: Trade) -> date:

@@ -59,8 +59,9 @@ def make_tag(parts: TagParts) -> str:
             f"order tag: trade {parts.trade_number}, attempt {parts.attempt}, day {parts.day}, owner {parts.owner!r}; "
             "expected trade 1..46655, attempt 1..1295, a year 2000..2099 and five capitals or digits"
         )
+    year, month, day = parts.day.year % 100, parts.day.month, parts.day.day
     body = (
-        f"{_PREFIX}{parts.day:%y%m%d}{_base36(parts.trade_number, 3)}{_ROLES[parts.role]}"
+        f"{_PREFIX}{year:02}{month:02}{day:02}{_base36(parts.trade_number, 3)}{_ROLES[parts.role]}"
         f"{_base36(parts.attempt, 2)}{parts.owner}"
     )
     return body + _check(body)
@@ -122,7 +123,16 @@ def _times_root(value: int) -> int:
     return (0, 2, 3, 1)[four] * 9 + (high + low) % 3 * 3 + (low - high) % 3
 
 
-_TIMES_ROOT = tuple(_times_root(value) for value in range(36))
+def _row(total: int) -> bytes:
+    """Return what follows *total*, by the code of the next character."""
+    row = bytearray(ord(_DIGITS[-1]) + 1)
+    for digit, character in enumerate(_DIGITS):
+        row[ord(character)] = _times_root(_plus(total, digit))
+    return bytes(row)
+
+
+# An order waits for its tag, so nothing of it is reckoned twice.
+_NEXT = tuple(_row(total) for total in range(36))
 
 
 def _check(body: str) -> str:
@@ -130,6 +140,6 @@ def _check(body: str) -> str:
     # product of the fields of 4 and 9 elements the powers of one root do: the root makes every single wrong character
     # show, and the root less one, which can be divided by as well, every swap of two neighbours.
     total = 0
-    for character in body:
-        total = _TIMES_ROOT[_plus(total, _DIGITS.index(character))]
+    for code in body.encode():
+        total = _NEXT[total][code]
     return _DIGITS[total]

@@ -49,6 +49,7 @@ class EntryDesk:
         self._trades = trades
         self._contracts = contracts
         self._shelf = Shelf(contracts, floor.plan.day)
+        self._day = f"{floor.plan.day:%Y%m%d}"
         self._waiting: dict[int, list[_Wish]] = {}
         self._nets = Nets()
         self._in_parts = buys_in_parts(floor.trade_machine.spec)
@@ -165,7 +166,7 @@ class EntryDesk:
     def _opened(self, said: Said, contract: OptionContract) -> TradeOpened:
         number = self._floor.next_trade_number()
         return TradeOpened(
-            trade_id=f"{self._floor.plan.day:%Y%m%d}-{number:03d}",
+            trade_id=f"{self._day}-{number:03d}",
             number=number,
             strategy=said.settings.name,
             contract=contract,

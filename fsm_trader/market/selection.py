@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
@@ -47,7 +48,7 @@ class Shelf:
     def __init__(self, contracts: Sequence[OptionContract], day: date) -> None:
         self._contracts = contracts
         self._day = day
-        self._of_rule: dict[OptionRule, list[OptionContract]] = {}
+        self._of_rule: dict[OptionRule, _Ladder] = {}
 
     def select(self, rule: OptionRule, *, spot_paise: int) -> OptionContract:
         """Choose as ``select_option`` does.
@@ -59,10 +60,10 @@ class Shelf:
             raise SelectionError(
                 f"option selection: spot {spot_paise} paise; expected above zero; no option was chosen"
             )
-        known = self._of_rule.get(rule)
-        if known is None:
-            known = self._of_rule[rule] = self._candidates(rule)
-        return _strike(known, rule, spot_paise)
+        ladder = self._of_rule.get(rule)
+        if ladder is None:
+            ladder = self._of_rule[rule] = _Ladder(self._candidates(rule))
+        return ladder.select(rule, spot_paise)
 
     def _candidates(self, rule: OptionRule) -> list[OptionContract]:
         names = sorted({contract.name for contract in self._contracts})
@@ -73,6 +74,34 @@ class Shelf:
         of_kind = [contract for contract in self._contracts if contract.kind is rule.kind]
         expiry = _expiry(of_kind, rule, self._day)
         return [contract for contract in of_kind if contract.expiry == expiry]
+
+
+class _Ladder:
+    """Contracts of one kind and expiry by their strikes: found by halving, since an order waits for it."""
+
+    def __init__(self, contracts: Iterable[OptionContract]) -> None:
+        # The symbol only makes the choice certain where a dump lists one strike twice: the first in order is kept.
+        in_order = sorted(contracts, key=lambda contract: (contract.strike_paise, contract.tradingsymbol), reverse=True)
+        by_strike = {int(contract.strike_paise): contract for contract in in_order}
+        self._strikes = sorted(by_strike)
+        self._contracts = [by_strike[strike] for strike in self._strikes]
+
+    def select(self, rule: OptionRule, spot_paise: int) -> OptionContract:
+        """Return the contract whose strike is nearest to the spot, among those on the side that the rule allows."""
+        above = bisect_left(self._strikes, spot_paise)  # The lowest strike that is not below the spot.
+        below = bisect_right(self._strikes, spot_paise) - 1
+        has_above = rule.strike != "at_or_below" and above < len(self._strikes)
+        has_below = rule.strike != "at_or_above" and below >= 0
+        if not has_above and not has_below:
+            raise SelectionError(
+                f"option selection: no {rule.kind} strike {rule.strike} spot {show_rupees(Paise(spot_paise))} is "
+                "listed for the expiry; expected at least one; no option was chosen"
+            )
+        if has_above and has_below:
+            up, down = self._strikes[above] - spot_paise, spot_paise - self._strikes[below]
+            # Half-way between the two the one in the money is taken.
+            has_above = up < down or (up == down and rule.kind is OptionKind.PE)
+        return self._contracts[above if has_above else below]
 
 
 def monthly_expiries(expiries: Iterable[date]) -> list[date]:
@@ -95,23 +124,4 @@ def _expiry(contracts: Sequence[OptionContract], rule: OptionRule, day: date) ->
     raise SelectionError(
         f"option selection: {seen} of {rule.kind} listed; expected a {rule.expiry} expiry on or after {earliest}; "
         "no option was chosen"
-    )
-
-
-def _strike(contracts: Sequence[OptionContract], rule: OptionRule, spot_paise: int) -> OptionContract:
-    in_the_money = -1 if rule.kind is OptionKind.CE else 1
-    if rule.strike == "at_or_above":
-        contracts = [contract for contract in contracts if contract.strike_paise >= spot_paise]
-    elif rule.strike == "at_or_below":
-        contracts = [contract for contract in contracts if contract.strike_paise <= spot_paise]
-    if not contracts:
-        raise SelectionError(
-            f"option selection: no {rule.kind} strike {rule.strike} spot {show_rupees(Paise(spot_paise))} is listed "
-            "for the expiry; expected at least one; no option was chosen"
-        )
-    distance = min(abs(contract.strike_paise - spot_paise) for contract in contracts)
-    # The symbol only makes the choice certain where a dump lists one strike twice.
-    return min(
-        (contract for contract in contracts if abs(contract.strike_paise - spot_paise) == distance),
-        key=lambda contract: (-in_the_money * contract.strike_paise, contract.tradingsymbol),
     )

@@ -153,7 +153,7 @@ def test_a_new_session_forgets_the_day_but_keeps_open_trades(story) -> None:
     ledger = story.tell("09:00", run_started(NEXT), session=NEXT)
 
     assert [trade.number for trade in ledger.trades.values()] == [2]
-    assert ledger.session_trades == []
+    assert ledger.session_trades == ()
     assert (ledger.orders_today, ledger.trades_today, list(ledger.order_times)) == (0, 0, [])
     assert (ledger.state, ledger.since, ledger.reason, ledger.deadline) == ("WAITING", at("09:00"), "", None)
     assert (ledger.marks, ledger.last_candle, ledger.signals, ledger.blocked) == ({}, {}, {}, {})
