@@ -61,6 +61,10 @@ class Worker(Protocol):
         """Take a job. A job turns its own failures into events; it never raises."""
         ...
 
+    def turn_ended(self) -> None:
+        """Begin what was put off to the end of the loop's turn."""
+        ...
+
     def close(self, timeout_s: float) -> None:
         """Wait for what is under way, at most *timeout_s* seconds."""
         ...
@@ -76,6 +80,9 @@ class InlineWorker:
         """Do the job now."""
         self._inbox.put(job())
 
+    def turn_ended(self) -> None:
+        """Nothing is ever put off."""
+
     def close(self, timeout_s: float) -> None:
         """Nothing is ever under way."""
 
@@ -84,8 +91,10 @@ class ThreadWorker:
     """Does jobs on a few threads in lanes, so that one hanging request never blinds the stop-loss of another trade.
 
     Exits and cancellations have a lane, entries another, the order book and the account a third, candles and prices
-    the last one: nothing that is sent waits behind a reading, and no exit behind an entry. The threads are daemons: a
-    request that hangs keeps no process from ending.
+    the last one: nothing that is sent waits behind a reading, and no exit behind an entry. What is sent begins at once;
+    readings begin at the end of the loop's turn, because a turn that asks for them may be about to decide on an order,
+    and the interpreter does one thing at a time. The threads are daemons: a request that hangs keeps no process from
+    ending. All but ``close`` is called by the loop's thread.
 
     Args:
         inbox: where the events go.
@@ -97,18 +106,31 @@ class ThreadWorker:
         self._lanes: dict[Lane, _Threads] = {
             lane: _Threads(f"fsm-{lane}", threads, self._do) for lane in get_args(Lane)
         }
+        self._put_off: list[tuple[Lane, Job]] = []
 
     def submit(self, job: Job) -> None:
-        """Queue the job in its lane.
+        """Queue the job in its lane, a reading for the end of the turn.
 
         Raises:
             RuntimeError: the worker was closed.
         """
         lane: Lane = job.lane if isinstance(job, LaneJob) else "market"
+        if lane not in _SENDING:
+            self._put_off.append((lane, job))
+            return
         self._lanes[lane].put(job)
-        if lane in _SENDING:
-            # Its thread needs the interpreter, which the loop would take for the rest of its turn.
-            time.sleep(_LETS_GO_S)  # noqa: TID251 - of real threads, whatever time the session lives in
+        # Its thread needs the interpreter, which the loop would take for the rest of its turn.
+        time.sleep(_LETS_GO_S)  # noqa: TID251 - of real threads, whatever time the session lives in
+
+    def turn_ended(self) -> None:
+        """Begin the readings.
+
+        Raises:
+            RuntimeError: the worker was closed.
+        """
+        put_off, self._put_off = self._put_off, []
+        for lane, job in put_off:
+            self._lanes[lane].put(job)
 
     def close(self, timeout_s: float) -> None:
         """Take no more jobs; what is queued is dropped, what runs is waited for and ends by its own time-out."""

@@ -24,7 +24,6 @@ from urllib.parse import urlencode
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -174,11 +173,17 @@ class _Session(requests.Session):
         self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._line = line
+        self._adapter = _Adapter(line, trust)
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(line, trust))
+            self.mount(scheme, self._adapter)
+        self._own_headers = dict(self.headers)
+
+    def merge_environment_settings(self, *_args: Any, **_kwargs: Any) -> Any:
+        """Return how everything is sent, whatever the machine and the caller say."""
+        return {"proxies": {}, "stream": True, "verify": True, "cert": None}
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """Prepare a form of texts and numbers, which is what an order is, as ``requests`` does in half of its time.
+        """Prepare a form of texts and numbers, which is what an order is, as ``requests`` does in a fifth of its time.
 
         There is nothing to merge: the address is whole, and no cookie, hook or password is ever added.
         """
@@ -187,15 +192,22 @@ class _Session(requests.Session):
             return super().prepare_request(request)
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url, prepared.body = "POST", str(request.url), urlencode(form)
-        prepared.headers = CaseInsensitiveDict({**self.headers, **request.headers})
-        prepared.headers["Content-Length"] = str(len(prepared.body))
-        prepared.headers["Content-Type"] = "application/x-www-form-urlencoded"
-        prepared.prepare_cookies({})
+        # A plain dictionary: one that ignores case is copied name by name on its way to the wire.
+        prepared.headers = {  # type: ignore[assignment] # reason above
+            **self._own_headers,
+            **request.headers,
+            "Content-Length": str(len(prepared.body)),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
         return prepared
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send it once: there is no redirect to follow, no hook to call and no cookie to keep."""
+        kwargs.pop("allow_redirects", None)
+        return self._adapter.send(request, **kwargs)
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Send one request and take its whole answer, up to 64 MB."""
-        kwargs |= {"allow_redirects": False, "stream": True}
         with super().request(method, url, *args, **kwargs) as response:
             self._line.answered(response)
             # What the client reads next; requests itself sets it so where it does not stream.
@@ -224,12 +236,30 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, line: Line, trust: ssl.SSLContext) -> None:
         self._line, self._trust = line, trust
+        self._pool: Any = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002 - the signature of requests
         """Make the pool of this line's connections."""
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._trust, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _pools_on(self._line)
+
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool of this line's one server, looked up once."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(request, *args, **kwargs)
+        return self._pool
+
+    def close(self) -> None:
+        """Close the connection; the manager of pools would only let go of it."""
+        if self._pool is not None:
+            self._pool.close()
+        super().close()
+
+    def request_url(self, request: requests.PreparedRequest, proxies: object) -> str:
+        """Return path and query: there is no proxy, which would be told the whole address."""
+        del proxies
+        return request.path_url
 
     def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
         """Demand a certificate, and leave its judging to the context: a list named here would be read each time."""

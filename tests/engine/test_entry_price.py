@@ -54,6 +54,9 @@ class SlowPrices:
         if job not in self._slow:
             self._inner.submit(job)
 
+    def turn_ended(self) -> None:
+        self._inner.turn_ended()
+
 
 def test_an_option_that_did_not_trade_for_a_while_is_not_bought(bench):
     day = stamped(bench(IN), "09:28:29").run()

@@ -137,8 +137,10 @@ def test_a_reading_that_is_asked_for_again_keeps_no_other_waiting():
     made = Effects(broker=Account(), feed=Feed(), clock=clock)
     try:
         worker.submit(made.read_price(PUT.token))
+        worker.turn_ended()
         assert fails.wait(5)
         worker.submit(made.read_price(CALL.token))
+        worker.turn_ended()
 
         assert answered.wait(0.5), "the price of one trade waits for the pause of another"
     finally:

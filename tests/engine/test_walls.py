@@ -141,7 +141,7 @@ def test_a_trade_whose_definition_is_lost_needs_a_person_and_others_go_on(bench)
 
     def lose() -> None:
         trade = day.ledger.trades["20260617-001"]
-        day.ledger.trades["20260617-001"] = replace(trade, machine="0" * 64)
+        day.ledger._put(replace(trade, machine="0" * 64))
 
     day.plan_action("09:38", lose)
     day.plan_event("09:50", StopAsked("the end of this test"))

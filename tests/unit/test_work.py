@@ -106,10 +106,25 @@ def test_a_defect_in_an_inline_job_reaches_the_loop(inbox) -> None:
     assert inbox.take() is None
 
 
+def test_a_reading_begins_when_the_turn_is_over_and_what_is_sent_at_once(inbox, clock, worker) -> None:
+    worker.submit(LaneJob("book", says("read")))
+    worker.submit(says("read too"))
+    worker.submit(LaneJob("entry", says("bought")))
+
+    assert clock.woken.acquire(timeout=ENOUGH_S)
+    assert not clock.woken.acquire(timeout=0.05)
+    assert [inbox.take(), inbox.take()] == [StopAsked("bought"), None]
+    worker.turn_ended()
+    assert clock.woken.acquire(timeout=ENOUGH_S)
+    assert clock.woken.acquire(timeout=ENOUGH_S)
+    assert {inbox.take(), inbox.take()} == {StopAsked("read"), StopAsked("read too")}
+
+
 def test_a_job_beside_the_loop_does_not_hold_it_up_and_wakes_it_when_done(inbox, clock, worker) -> None:
     go = threading.Event()
 
     worker.submit(hangs(go))
+    worker.turn_ended()
     before = inbox.take()
     go.set()
 
@@ -121,8 +136,10 @@ def test_a_job_beside_the_loop_does_not_hold_it_up_and_wakes_it_when_done(inbox,
 def test_a_hanging_job_does_not_hold_up_another(inbox, clock, worker) -> None:
     go = threading.Event()
     worker.submit(hangs(go))
+    worker.turn_ended()
 
     worker.submit(says("quick"))
+    worker.turn_ended()
 
     assert clock.woken.acquire(timeout=ENOUGH_S)
     assert inbox.take() == StopAsked("quick")
@@ -134,6 +151,7 @@ def test_an_exit_waits_behind_no_reading_and_no_entry_that_hangs(inbox, clock):
     go = threading.Event()
     for lane in ("market", "book", "entry"):
         worker.submit(LaneJob(lane, hangs(go)))
+        worker.turn_ended()
 
     worker.submit(LaneJob("exit", says("sold")))
 
@@ -148,7 +166,9 @@ def test_a_job_without_a_lane_is_one_of_the_market(inbox, clock):
     worker = ThreadWorker(inbox, threads=1)
     go = threading.Event()
     worker.submit(LaneJob("market", hangs(go)))
+    worker.turn_ended()
     worker.submit(says("later"))
+    worker.turn_ended()
 
     assert not clock.woken.acquire(timeout=0.05)
     go.set()
@@ -183,6 +203,7 @@ def test_closing_waits_for_what_is_under_way(inbox, worker) -> None:
         return hangs(go)()
 
     worker.submit(job)
+    worker.turn_ended()
     assert running.wait(ENOUGH_S)
     helper = threading.Timer(0.05, go.set)
     helper.start()
@@ -201,6 +222,7 @@ def test_closing_waits_no_longer_than_it_was_told(inbox, worker) -> None:
         return hangs(go)()
 
     worker.submit(job)
+    worker.turn_ended()
     assert running.wait(ENOUGH_S)
     began = time.monotonic()
 
@@ -216,12 +238,14 @@ def test_closing_drops_what_is_still_queued_and_takes_no_more(inbox, clock, work
     running = [threading.Event(), threading.Event()]
     for began in running:
         worker.submit(lambda began=began: (began.set(), hangs(go)())[1])
+        worker.turn_ended()
     assert all(began.wait(ENOUGH_S) for began in running)
     worker.submit(says("queued"))
+    worker.turn_ended()
 
     worker.close(0)
     with pytest.raises(RuntimeError, match="after shutdown"):
-        worker.submit(says("late"))
+        worker.submit(LaneJob("exit", says("late")))
     go.set()
 
     for _ in running:
