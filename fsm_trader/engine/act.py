@@ -224,12 +224,15 @@ class Effects:
         """Say why a sale would sell more than is held; empty when it would not, or when nobody can say.
 
         A broker that takes orders and cannot tell positions must not keep a position from being left: they are asked
-        for once, whatever the policy of other readings says. Orders of ours that still sell count as sold: rows of
-        this journal may be gone, and theirs with them.
+        for once, whatever the policy of other readings says. One that does not take our token takes no order either,
+        and by the time it does again a person may have sold what is held. Orders of ours that still sell count as
+        sold: rows of this journal may be gone, and theirs with them.
         """
         try:
             book, positions = self._glance()
             return _short_of(request, book, positions, by_book=by_book)
+        except LoginRequiredError as error:
+            return f"what is held cannot be asked for: {error}; nothing was sent (I3)"
         except UnavailableError as error:
             _LOG.warning("positions cannot be read before %s: %s; it is sent all the same", request.tag, error)
         except Exception:  # noqa: BLE001 - a defect in looking keeps no position from being left (I5)

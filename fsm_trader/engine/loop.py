@@ -58,7 +58,7 @@ def _turn(trader: Trader, *, inbox: Inbox, clock: Clock, longest_wait: timedelta
         if longest_wait is not None:
             moment = min(moment, clock.now() + longest_wait)
         tell_at = _tell(trader, tell_at, clock.now())
-        trader.floor.worker.turn_ended()
+        guard(trader.floor.worker.turn_ended)
         clock.wait_until(moment if tell_at is None else min(moment, tell_at))
 
 

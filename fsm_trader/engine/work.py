@@ -98,7 +98,11 @@ class ThreadWorker:
 
     Args:
         inbox: where the events go.
-        threads: the most of each lane; they are made when they are needed.
+        threads: the most of each lane; the first is made at once, the others when they are needed. Where the machine
+            gives no more, jobs wait for those there are.
+
+    Raises:
+        RuntimeError: the machine has no thread to give.
     """
 
     def __init__(self, inbox: Inbox, *, threads: int = 8) -> None:
@@ -107,6 +111,7 @@ class ThreadWorker:
             lane: _Threads(f"fsm-{lane}", threads, self._do) for lane in get_args(Lane)
         }
         self._put_off: list[tuple[Lane, Job]] = []
+        self._is_closed = False
 
     def submit(self, job: Job) -> None:
         """Queue the job in its lane, a reading for the end of the turn.
@@ -114,6 +119,8 @@ class ThreadWorker:
         Raises:
             RuntimeError: the worker was closed.
         """
+        if self._is_closed:
+            raise RuntimeError("a job was submitted after shutdown")
         lane: Lane = job.lane if isinstance(job, LaneJob) else "market"
         if lane not in _SENDING:
             self._put_off.append((lane, job))
@@ -123,17 +130,14 @@ class ThreadWorker:
         time.sleep(_LETS_GO_S)  # noqa: TID251 - of real threads, whatever time the session lives in
 
     def turn_ended(self) -> None:
-        """Begin the readings.
-
-        Raises:
-            RuntimeError: the worker was closed.
-        """
+        """Begin the readings."""
         put_off, self._put_off = self._put_off, []
         for lane, job in put_off:
             self._lanes[lane].put(job)
 
     def close(self, timeout_s: float) -> None:
         """Take no more jobs; what is queued is dropped, what runs is waited for and ends by its own time-out."""
+        self._is_closed = True
         until_s = time.monotonic() + timeout_s
         for lane in self._lanes.values():
             lane.stop()
@@ -159,19 +163,27 @@ class _Threads:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
-        self._is_closed = False
+        self._start()
+        self._idle.release()
 
     def put(self, job: Job) -> None:
-        if self._is_closed:
-            raise RuntimeError("a job was submitted after shutdown")
         self._jobs.put(job)
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
-            thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                self._start()
+            except RuntimeError:
+                # The machine has no more to give. The job waits for a thread that there is.
+                _LOG.error("%s: no further thread could be started; what is asked waits for %d", self._name, len(self))
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self)}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def stop(self) -> None:
-        self._is_closed = True
         try:
             while True:
                 self._jobs.get_nowait()

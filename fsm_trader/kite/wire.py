@@ -155,15 +155,16 @@ class KiteWire:
         """Return orders and, read after them side by side, trades and positions: within that time, or not at all.
 
         What was sold between two reads must not be missing from both: an order that filled is in the orders, or its
-        units are gone from the positions, which are read later.
+        units are gone from the positions, which are read later. A token that Kite did not take a moment ago is tried
+        again, as for the exit that waits.
 
         Raises:
-            UnavailableError: no usable answer in time.
+            UnavailableError: no usable answer in time (LoginRequiredError among them).
         """
         by = Deadline(within)
-        orders = self._soon("prompt", "orders", lambda kite: kite.orders(), list, by)()
-        trades = self._soon("prompt", "trades", lambda kite: kite.trades(), list, by)
-        positions = self._soon("prompt", "positions", lambda kite: kite.positions(), dict, by)
+        orders = self._soon("prompt", "orders", lambda kite: kite.orders(), list, by, always=True)()
+        trades = self._soon("prompt", "trades", lambda kite: kite.trades(), list, by, always=True)
+        positions = self._soon("prompt", "positions", lambda kite: kite.positions(), dict, by, always=True)
         return orders, trades(), positions()
 
     def quote(self, instruments: Sequence[str | int], *, within: timedelta | None = None) -> dict[str, Json]:
@@ -235,10 +236,17 @@ class KiteWire:
         return self._call(self._reading, request, lambda kite: _checked(ask(kite), expected), token)
 
     def _soon(
-        self, kind: ReadKind, what: str, ask: Callable[[Any], object], expected: type[T], by: Deadline
+        self,
+        kind: ReadKind,
+        what: str,
+        ask: Callable[[Any], object],
+        expected: type[T],
+        by: Deadline,
+        *,
+        always: bool = False,
     ) -> Callable[[], T]:
         """Begin a read, and return what waits for its answer until the deadline and no longer."""
-        token = self._token_for_read(what)
+        token = self._token_for_read(what, always=always)
         self._budgets.take_read(kind, by.left)
         request = _Request("read", what, min(by.left, self._longest), counted_as=kind)
         answer = self._hurry.start(
@@ -256,9 +264,9 @@ class KiteWire:
 
         return wait
 
-    def _token_for_read(self, what: str) -> str:
+    def _token_for_read(self, what: str, *, always: bool = False) -> str:
         try:
-            return self._standing.token()
+            return self._standing.token(always=always)
         except NoTokenError as why:
             raise LoginRequiredError(f"Kite, {what}: {why}; nothing was sent") from None
 

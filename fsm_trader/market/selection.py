@@ -80,9 +80,10 @@ class _Ladder:
     """Contracts of one kind and expiry by their strikes: found by halving, since an order waits for it."""
 
     def __init__(self, contracts: Iterable[OptionContract]) -> None:
+        by_strike: dict[int, OptionContract] = {}
         # The symbol only makes the choice certain where a dump lists one strike twice: the first in order is kept.
-        in_order = sorted(contracts, key=lambda contract: (contract.strike_paise, contract.tradingsymbol), reverse=True)
-        by_strike = {int(contract.strike_paise): contract for contract in in_order}
+        for contract in sorted(contracts, key=lambda contract: contract.tradingsymbol):
+            by_strike.setdefault(contract.strike_paise, contract)
         self._strikes = sorted(by_strike)
         self._contracts = [by_strike[strike] for strike in self._strikes]
 

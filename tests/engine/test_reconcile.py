@@ -223,6 +223,21 @@ def test_positions_that_cannot_be_read_keep_no_exit_from_leaving(bench):
     assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
 
 
+def test_no_exit_leaves_without_a_look_while_no_token_works_and_one_with_a_look_as_soon_as_one_does(bench):
+    dead = ReadFault(kind="login_required", since=at("09:39:59"), until=at("09:42"))
+    day = bench({**IN, "09:39": EXIT}, faults=FaultPlan(reads=(dead,)))
+    somebody(day, "09:39:48", by_hand(Side.SELL))
+
+    day.run()
+
+    answers = [row for row in day.rows(OrderAnswered) if row.tag != tag(Role.ENTRY)]
+    assert [row.sends for row in answers] == [0] * len(answers)
+    assert "what is held cannot be asked for" in answers[0].message
+    assert "the broker holds 0" in answers[-1].message
+    assert day.orders(Role.EXIT) == 0
+    assert (day.trade.state, day.trade.reason) == ("CLOSED", "closed_outside")
+
+
 def test_an_exit_is_not_sent_again_when_the_broker_holds_nothing_any_more(bench):
     refused = FaultPlan(orders=(OrderFault(kind="refuse", tags="FT??????001X01*"),))
     day = bench({**IN, "09:39": EXIT}, faults=refused)

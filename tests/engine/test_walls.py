@@ -154,6 +154,23 @@ def test_a_trade_whose_definition_is_lost_needs_a_person_and_others_go_on(bench)
     assert day.clock.now() - at("09:50") < timedelta(seconds=5)
 
 
+def test_readings_that_cannot_begin_end_the_entries_and_not_the_care_of_what_is_held(bench, monkeypatch):
+    day = bench({"09:30": BUY}, market=ScriptedMarket(path(("09:40", 7000))))
+    failing = [at("09:33")]
+
+    def turn_ended() -> None:
+        if failing and day.clock.now() >= failing[0]:
+            failing.pop()
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(day.floor.worker, "turn_ended", turn_ended)
+    fault = "a step failed with RuntimeError: can't start new thread"
+    day.run(fault=fault)
+
+    assert failing == []
+    assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "stop_loss")
+
+
 def test_a_position_that_cannot_be_left_ends_the_day_after_the_close_with_an_alarm(bench):
     refused = FaultPlan(orders=(OrderFault(kind="refuse", tags="FT??????001X*", attempts=99),))
     day = bench({"09:30": BUY}, faults=refused)

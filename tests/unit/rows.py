@@ -277,4 +277,5 @@ def picture(ledger: Ledger) -> dict[str, object]:
     known = dict(vars(ledger))
     # What it keeps at hand of its trades: whether it was asked for them is no knowledge.
     known.pop("_kept_open", None)
+    known.pop("_kept_of_session", None)
     return copy.deepcopy(known)

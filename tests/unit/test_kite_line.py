@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 
 import pytest
 import requests
 
+from fsm_trader.errors import UnavailableError
+from fsm_trader.kite import line
 from fsm_trader.kite.line import _whole
 
-from .kite_server import Got, KiteServer, success
+from .kite_server import Got, KiteServer, raw_reply, serving, success
 from .kite_wires import KEY, ORDER, TOKEN, wire_to
 
 
@@ -72,3 +75,15 @@ def test_a_long_answer_is_put_together_once_and_one_without_end_is_refused() -> 
     assert len(whole) == 2_000 * len(part)
     with pytest.raises(requests.exceptions.ContentDecodingError, match="more than 67108864 bytes"):
         _whole(itertools.repeat(part))
+
+
+def test_an_answer_that_is_too_long_is_not_waited_for_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "_LARGEST_BODY", 100_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n"
+    with (
+        serving(raw_reply(head + bytes(300_000))) as server,
+        closing(wire_to(server.root)) as wire,
+        # Its time-out would say ReadTimeout.
+        pytest.raises(UnavailableError, match="ContentDecodingError"),
+    ):
+        wire.orders()

@@ -524,6 +524,16 @@ def test_a_glance_without_a_token_asks_for_a_person_and_sends_nothing():
         assert server.got == []
 
 
+def test_a_glance_tries_a_token_that_was_refused_a_moment_ago_and_other_reads_do_not():
+    with serving(DEAD, standing) as server, closing(wire_to(server.root)) as wire:
+        for _ in range(2):
+            with pytest.raises(LoginRequiredError):
+                wire.orders()
+        assert [got.path for got in server.got] == ["/orders"]
+
+        assert wire.glance(timedelta(seconds=5))[0] == ["/orders"]
+
+
 def test_calls_in_a_hurry_that_never_end_do_not_pile_up():
     hurry, is_over = Hurry(), threading.Event()
     answers = [hurry.start("quotes", lambda: is_over.wait(10)) for _ in range(12)]

@@ -149,6 +149,7 @@ def test_a_new_session_forgets_the_day_but_keeps_open_trades(story) -> None:
         EntryBlocked("donchian_ce", at("09:39"), ("late",)),
         SessionMoved("clock", "TRADING", "UNHEALTHY", "stale", Deadline(at("09:41"), "check")),
     )
+    assert len(story.ledger.session_trades) == 2
 
     ledger = story.tell("09:00", run_started(NEXT), session=NEXT)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fsm_trader.core.charges import FIRST_DAY, charges
 from fsm_trader.core.orders import Role
-from fsm_trader.core.results import net_of, trade_result
+from fsm_trader.core.records import AlarmRaised
+from fsm_trader.core.results import Nets, net_of, trade_result
 
 from .rows import CONTRACT, DAY, LOT, Story, at, bought, filled, intended, opened, run_started, sold
 
@@ -101,3 +104,40 @@ def test_a_trade_of_a_day_without_known_charges_counts_them_as_zero_and_says_so(
     assert trade_result(first).charges_are_known
     assert trade_result(first).charges_paise > 0
     assert net_of([old], {}) == LOT * 2000
+
+
+STEPS = st.sampled_from(["mark", "mark down", "buy", "sell", "ask", "alarm"])
+
+
+@given(steps=st.lists(STEPS, max_size=30), is_tuple=st.booleans())
+def test_a_result_that_is_kept_is_the_one_that_would_be_reckoned(*, steps: list[str], is_tuple: bool) -> None:
+    story, nets = Story(), Nets()
+    story.tell("09:14", run_started())
+    number = mark = 0
+    for step in steps:
+        if step == "buy":
+            number += 1
+            story.tell("09:30", *bought(number, 10000 + number))
+        elif step == "sell" and story.ledger.open_trades:
+            story.tell("09:31", *sold(story.ledger.open_trades[0].number, 12000))
+        elif step == "alarm":
+            story.tell("09:32", AlarmRaised("look"))
+        elif step != "ask":
+            mark += 100 if step == "mark" else -100
+            story.ledger.marks[CONTRACT.token] = 10000 + mark
+        ledger = story.ledger
+        trades = ledger.session_trades if is_tuple else list(ledger.session_trades)
+
+        assert ledger.session_trades == tuple(ledger.trades.values())
+        assert ledger.open_trades == [each for each in ledger.trades.values() if each.state != "CLOSED"]
+        assert nets.of(trades, ledger.marks) == net_of(trades, ledger.marks)
+
+
+def test_a_list_that_was_changed_in_place_is_reckoned_anew() -> None:
+    (one,) = trades(*bought(1, 10000), *sold(1, 12000))
+    nets, asked = Nets(), [one]
+    first = nets.of(asked, {})
+
+    asked.append(msgspec.structs.replace(one, trade_id="another"))
+
+    assert nets.of(asked, {}) == 2 * first

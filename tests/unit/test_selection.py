@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,3 +165,11 @@ def test_the_order_of_the_dump_does_not_matter(chains, asked) -> None:
             return str(error)
 
     assert choice(chains[0]) == choice(chains[1])
+
+
+def test_of_a_strike_that_a_dump_lists_twice_the_first_symbol_is_taken_and_of_a_symbol_the_first_row() -> None:
+    one, other = contract(24600), contract(24600, name="NIFTY")
+    later = msgspec.structs.replace(one, tradingsymbol=one.tradingsymbol + "X")
+    again = msgspec.structs.replace(other, token=7)
+
+    assert select_option([later, one, again], rule(), spot_paise=2460000, day=DAY) is one

@@ -245,10 +245,38 @@ def test_closing_drops_what_is_still_queued_and_takes_no_more(inbox, clock, work
 
     worker.close(0)
     with pytest.raises(RuntimeError, match="after shutdown"):
-        worker.submit(LaneJob("exit", says("late")))
+        worker.submit(says("late"))
     go.set()
 
     for _ in running:
         assert clock.woken.acquire(timeout=ENOUGH_S)
     worker.close(ENOUGH_S)
     assert [inbox.take(), inbox.take(), inbox.take()] == [StopAsked("hung"), StopAsked("hung"), None]
+
+
+def test_where_the_machine_has_no_further_thread_a_job_waits_for_one_there_is(
+    inbox, clock, monkeypatch, caplog
+) -> None:
+    worker = ThreadWorker(inbox, threads=8)
+    go, running = threading.Event(), threading.Event()
+    worker.submit(lambda: (running.set(), hangs(go)())[1])
+    worker.turn_ended()
+    assert running.wait(ENOUGH_S)
+
+    def refuse(_thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    worker.submit(says("read"))
+    worker.submit(says("read too"))
+    worker.turn_ended()
+    worker.submit(LaneJob("exit", says("sold")))
+
+    assert clock.woken.acquire(timeout=ENOUGH_S)
+    assert inbox.take() == StopAsked("sold")
+    go.set()
+    for _ in range(3):
+        assert clock.woken.acquire(timeout=ENOUGH_S)
+    assert [inbox.take() for _ in range(4)] == [*map(StopAsked, ("hung", "read", "read too")), None]
+    assert "no further thread could be started" in caplog.text
+    worker.close(ENOUGH_S)
