@@ -7,7 +7,7 @@ import json
 import re
 import signal
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,7 @@ from fsm_trader.app.files import recorded_day
 from fsm_trader.broker.paper.book import PaperBook, World
 from fsm_trader.config.paths import sqlite_file
 from fsm_trader.core.settings import Settings
-from fsm_trader.errors import SetupError, UnavailableError
+from fsm_trader.errors import Fault, SetupError, UnavailableError
 from fsm_trader.market.recorded import RecordedDay, days
 from fsm_trader.ops.clock import SystemClock
 from fsm_trader.simulate.sandbox.account import API_KEY, API_SECRET, Account, Anchor
@@ -131,10 +131,19 @@ def open_service(settings: Settings, wishes: Wishes, book: PaperBook) -> Service
     start = world.now.astimezone(zone)
     if wishes.catch_up and account.anchor is not None:
         start = max(start, _went_on(account.anchor, wall.now()).astimezone(zone))
-    clock = DayClock(start, recorded.closes_at + _AFTER_CLOSE, _speed(settings, wishes))
+    ends_at = recorded.closes_at + _AFTER_CLOSE
+    _refuse_too_late(wishes.plan, ends_at.astimezone(zone).time())
+    clock = DayClock(start, ends_at, _speed(settings, wishes))
     exchange = Exchange(settings.broker.paper, PlayedDay(recorded, listed, underlying.token), book)
     kite = Kite(exchange, account, clock, underlying, redirect=wishes.redirect)
     return Service(kite, Faults(wishes.plan), Limits(clock.speed) if wishes.limits else None, wall.now)
+
+
+def _refuse_too_late(plan: FaultPlan, ends_at: time) -> None:
+    late = [fault for fault in plan.faults if fault.since is not None and fault.since >= ends_at]
+    if late:
+        words = f"the played day is over at {ends_at}; expected an earlier one"
+        raise SetupError([Fault("fault plan", "", f"{fault.kind} from {fault.since}: {words}") for fault in late])
 
 
 def session_for(settings: Settings, ready: Ready) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -72,8 +73,10 @@ def _kite(broker: Section, folder: Path, secrets: Secrets, *, is_used: bool, log
     if is_used:
         _check_keys(broker, section, logs_in=logs_in)
     root_node, token_file = section.given("root"), section.given("token_file")
+    # The client joins its routes to the host alone.
+    read = partial(read_root, section.reader, secure="https", plain="http", may_have_path=False)
     settings = KiteSettings(
-        root=None if root_node is None else read_root(section.reader, root_node, secure="https", plain="http"),
+        root=None if root_node is None else read(root_node),
         api_key=_secret(section, "api_key", secrets, is_used=is_used) or STAND_IN,
         api_secret=_secret(section, "api_secret", secrets, is_used=is_used and logs_in),
         access_token=_secret(section, "access_token", secrets, is_used=is_used and not logs_in),

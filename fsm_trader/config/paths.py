@@ -33,7 +33,7 @@ def read_path(reader: Reader, node: Node | None, folder: Path, default: str) -> 
     return folder / (default if text is None else text)
 
 
-def read_root(reader: Reader, node: Node, *, secure: str, plain: str) -> str | None:
+def read_root(reader: Reader, node: Node, *, secure: str, plain: str, may_have_path: bool = True) -> str | None:
     """Return the base address of a server without a slash at its end.
 
     Args:
@@ -41,12 +41,17 @@ def read_root(reader: Reader, node: Node, *, secure: str, plain: str) -> str | N
         node: the address.
         secure: scheme that may be used everywhere, ``https`` or ``wss``.
         plain: its unencrypted twin, for this machine only: a token would travel in the clear.
+        may_have_path: whether what is asked for is joined to its path, and not to the host alone.
     """
-    wanted = f"{secure}://HOST[:PORT][/PATH], or {plain}://127.0.0.1[:PORT] on this machine"
+    wanted = (
+        f"{secure}://HOST[:PORT]{'[/PATH]' if may_have_path else ''}, or {plain}://127.0.0.1[:PORT] on this machine"
+    )
     text = reader.text(node, expected=wanted)
     if text is None:
         return None
     fault = _root_fault(text, secure, plain)
+    if not fault and not may_have_path and urlsplit(text).path.strip("/"):
+        fault = "has a path, which would be left out"
     if fault:
         reader.fault(node, f"{fault}; expected {wanted}")
         return None

@@ -60,6 +60,7 @@ class Ledger:
         halted: a person said halt or flatten, and has not said resume; it holds over sessions.
         flatten_asked: the newest word was flatten: everything out.
         requests: ids of the newest requests that were met, over sessions: none is met twice.
+        entries_stopped: why the newest process takes no entry until a restart; empty where it does.
         damaged_at: when rows of this journal were last found gone, None where they never were in this session.
         orders_today: order requests of this session, cancellations among them, and not those that we held back
             ourselves; *order_times* when they were intended.
@@ -85,6 +86,7 @@ class Ledger:
         self.flatten_asked = False
         self.requests: deque[str] = deque(maxlen=_REQUESTS_KEPT)
         self.damaged_at: datetime | None = None
+        self.entries_stopped = ""
         self.orders_today = 0
         self.trades_today = 0
         self.order_times: deque[datetime] = deque(maxlen=_ORDER_TIMES_KEPT)
@@ -161,7 +163,7 @@ class Ledger:
         if is_new and record.inherits is not None:
             # First, because it may refuse the row: then nothing is changed.
             self._inherit(record.inherits, record.session[:10], entry.seq)
-        self.last_run, self.stopped = record, None
+        self.last_run, self.stopped, self.entries_stopped = record, None, ""
         if not is_new:
             return
         self.session = record.session
@@ -218,6 +220,8 @@ class Ledger:
     def _alarmed(self, record: AlarmRaised, entry: Entry) -> None:
         self._other(record, entry)
         self.alarms.append((entry.at, record))
+        if record.stops_entries:
+            self.entries_stopped = record.text
 
     def _moved(self, record: SessionMoved, entry: Entry) -> None:
         if record.source != record.dest:

@@ -261,11 +261,15 @@ class DamageFound(_Record, frozen=True, tag="damage_found"):
 
 
 class AlarmRaised(_Record, frozen=True, tag="alarm_raised"):
-    """Something a person should look at; *level* grows while it lasts."""
+    """Something a person should look at; *level* grows while it lasts.
+
+    *stops_entries*: the process that says so takes no entry any more.
+    """
 
     text: str
     trade_id: str | None = None
     level: int = 1
+    stops_entries: bool = False
 
 
 class OperatorAsked(_Record, frozen=True, tag="operator_asked"):

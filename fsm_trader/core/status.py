@@ -168,6 +168,7 @@ def _strategy(
     blocked: tuple[str, ...] = ("no session yet",)
     if plan is not None and at is not None:
         blocked = entry_blocks(settings.risk, entry_facts(ledger, plan, name, at))
+        blocked += (ledger.entries_stopped,) if ledger.entries_stopped else ()
     signal, refusal = ledger.signals.get(name), ledger.blocked.get(name)
     said = "none" if signal is None else f"{'BUY' if signal[1].signal > 0 else 'EXIT'} {signal[1].candle_start:%H:%M}"
     return StrategyStatus(

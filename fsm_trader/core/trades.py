@@ -262,7 +262,8 @@ def _answered(trade: Trade, record: OrderAnswered, at: datetime) -> Trade:
             order,
             answer=record.answer,
             answered_at=at,
-            order_id=record.order_id or order.order_id,
+            # A row that was seen is followed, whichever of two under one tag the answer names.
+            order_id=order.order_id if order.report is not None else record.order_id or order.order_id,
             message=record.message,
             sends=record.sends,
         ),

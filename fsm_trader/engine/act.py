@@ -7,7 +7,7 @@ that never answers is never asked for again, and an order whose request stumbled
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -27,9 +27,8 @@ from fsm_trader.core.events import (
     SendAnswered,
     StandingRead,
 )
-from fsm_trader.core.orders import NetPosition, OrderBook, OrderReport, OrderRequest, Side
-from fsm_trader.core.reconcile import net_in_book
-from fsm_trader.core.tags import read_tag
+from fsm_trader.core.orders import NetPosition, OrderBook, OrderRequest, Side
+from fsm_trader.engine.look import Look, short_of, too_early
 from fsm_trader.engine.retry import Retries
 from fsm_trader.engine.work import Job, Lane, LaneJob
 from fsm_trader.errors import LoginRequiredError, OutcomeUnknownError, RefusedError, UnavailableError
@@ -68,8 +67,7 @@ class Effects:
         request: OrderRequest,
         policy: PolicySpec,
         *,
-        look_first: bool = False,
-        by_book: bool = False,
+        look: Look | None = None,
     ) -> Job:
         """Send an order whose intent is committed.
 
@@ -77,13 +75,12 @@ class Effects:
             trade_id: whose order it is.
             request: exactly what the intent says.
             policy: what may be tried again.
-            look_first: sell only what the broker still holds (I3): the position is read right before sending.
-            by_book: what it holds is what its book says was bought and not sold: its positions are known not to tell.
+            look: sell only what the broker still holds (I3): asked for right before sending; None: it was told.
         """
 
         def job() -> Event:
             sends = 0
-            missing = self._missing(request, by_book=by_book) if look_first else ""
+            missing = "" if look is None else self._missing(request, look=look)
             if missing:
                 return SendAnswered(trade_id, request.tag, "refused", None, missing, 0)
 
@@ -220,7 +217,7 @@ class Effects:
 
         return LaneJob("book", _telling(job, lambda why: HealthRead((why,))))
 
-    def _missing(self, request: OrderRequest, *, by_book: bool = False) -> str:
+    def _missing(self, request: OrderRequest, *, look: Look) -> str:
         """Say why a sale would sell more than is held; empty when it would not, or when nobody can say.
 
         A broker that takes orders and cannot tell positions must not keep a position from being left: they are asked
@@ -228,9 +225,11 @@ class Effects:
         and by the time it does again a person may have sold what is held. Orders of ours that still sell count as
         sold: rows of this journal may be gone, and theirs with them.
         """
+        if early := too_early(self._clock.now(), look):
+            return early
         try:
             book, positions = self._glance()
-            return _short_of(request, book, positions, by_book=by_book)
+            return short_of(request, book, positions, by_book=look.by_book)
         except LoginRequiredError as error:
             return f"what is held cannot be asked for: {error}; nothing was sent (I3)"
         except UnavailableError as error:
@@ -262,29 +261,6 @@ class Effects:
 
         lane: Lane = "book" if reading in _OF_ACCOUNT else "market"
         return LaneJob(lane, _telling(job, lambda why: ReadFailed(reading, why, token)))
-
-
-def _short_of(request: OrderRequest, book: OrderBook, positions: Sequence[NetPosition], *, by_book: bool) -> str:
-    """Say why a sale would sell more than is held; empty when it would not."""
-    if any(row.tag == request.tag for row in book.orders):
-        return f"the broker has an order {request.tag} already; nothing was sent, and that one is followed (I2)"
-    key = (request.exchange, request.tradingsymbol, request.product)
-    net = sum(each.quantity for each in positions if (each.exchange, each.tradingsymbol, each.product) == key)
-    in_book = net_in_book(book, key) if by_book else None
-    net = net if in_book is None else in_book
-    free = net - sum(_unsold(row) for row in book.orders if (row.exchange, row.tradingsymbol, row.product) == key)
-    if free >= request.quantity:
-        return ""
-    return (
-        f"the broker holds {net} {request.tradingsymbol}, {net - free} of them on sale by us, less than "
-        f"{request.quantity}; nothing was sent (I3)"
-    )
-
-
-def _unsold(row: OrderReport) -> int:
-    """Return how many units an order of ours may still sell."""
-    is_ours = read_tag(row.tag) is not None
-    return row.quantity - row.filled_quantity if is_ours and row.side is Side.SELL and not row.status.is_terminal else 0
 
 
 def _odd(price: PriceSeen, token: int) -> bool:

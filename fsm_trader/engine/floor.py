@@ -114,7 +114,7 @@ class Floor:
         self.stale_options = ""
         self.highest_seen = 0
         self.unreconciled = "the broker was not asked yet"
-        self._untold: list[str] = []
+        self._untold: list[AlarmRaised] = []
         self._late: list[Sequence[Entry]] = []
         self._tells_later = False
         self._stumbles = 0
@@ -133,7 +133,7 @@ class Floor:
         if not self._tells_later:
             self.tell()
         while self._untold:
-            self.commit(AlarmRaised(self._untold.pop(0)))
+            self.commit(self._untold.pop(0))
 
     @contextmanager
     def telling_later(self) -> Iterator[None]:
@@ -171,6 +171,12 @@ class Floor:
         is_told = self.effects.hears_orders
         return now - asked <= (2 * self.settings.broker.reconcile_interval if is_told else _NET_HOLDS)
 
+    @property
+    def sure_from(self) -> datetime | None:
+        """When an order whose rows are gone from the journal has shown itself; None where none are gone."""
+        damaged_at = self.ledger.damaged_at
+        return None if damaged_at is None else damaged_at + self.settings.broker.settle
+
     def next_trade_number(self) -> int:
         """Return the number of the next trade: no tag is used twice, not one of an order this journal never saw."""
         return max(self.ledger.next_trade_number(), self.highest_seen + 1)
@@ -178,11 +184,11 @@ class Floor:
     def troubled(self, text: str) -> None:
         """Take note, in the middle of a commit, that the journal is less safe than promised: entries stop."""
         self.fault = text
-        self._untold.append(f"{text} No entry is taken until a restart; exits go on.")
+        self._untold.append(AlarmRaised(f"{text} No entry is taken until a restart; exits go on.", stops_entries=True))
 
     def remarked(self, text: str) -> None:
         """Take note, in the middle of a commit, of what a person should see to; nothing is less safe for it."""
-        self._untold.append(f"{text}.")
+        self._untold.append(AlarmRaised(f"{text}."))
 
     def watch(self, observer: Observer) -> None:
         """Tell one more observer from here on."""
@@ -228,7 +234,8 @@ class Floor:
         if fault not in self._faults_said:
             self._faults_said.add(fault)
             self.fault = self.fault or fault
-            self.commit(AlarmRaised(f"{fault}. No entry is taken until a restart; exits go on.", of or None))
+            words = f"{fault}. No entry is taken until a restart; exits go on."
+            self.commit(AlarmRaised(words, of or None, stops_entries=True))
 
     def _tell(self, call: Callable[[Observer], None]) -> None:
         """Tell the observers; one that fails is left out from then on, because a committed order must still leave."""

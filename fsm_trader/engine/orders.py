@@ -47,16 +47,17 @@ class OrderDesk:
         fills = _by_order(book.fills)
         for trade in self._floor.ledger.open_trades:
             for order in trade.orders:
-                rows = reports.get(order.tag)
-                if order.is_settled and (order.report is not None or rows is None):
+                rows = reports.get(order.tag, [])
+                self._tell_of_doubled(trade.trade_id, order, rows)
+                if order.is_settled and (order.report is not None or not rows):
                     continue  # One that was given up and turns up after all is not done: it is followed again.
                 if is_left_behind(trade, order):
                     continue  # Its trade may be selling by now: this one gets a trade of its own (``adopt``).
-                if rows is None:
+                if not rows:
                     self._unseen(trade.trade_id, order, book.read_at)
                     continue
                 self._unseen_reads.pop(order.tag, None)
-                report = self._row_of(trade.trade_id, order, rows)
+                report = _row_of(order, rows)
                 if order.report is not None and order.report.order_id != report.order_id:
                     continue  # Its own row, seen before, is missing from this read; another one's fate is not its.
                 news = _news_of(trade, order, report, fills.get(report.order_id, ()))
@@ -90,20 +91,23 @@ class OrderDesk:
         set_at = self._floor.clock_set_at
         return sent_at if set_at is None else max(sent_at, set_at)
 
-    def _row_of(self, trade_id: str, order: TradeOrder, rows: list[OrderReport]) -> OrderReport:
-        """Return the order's own row. A second one under its tag is nobody's: a person has to look at it."""
-        first, *others = sorted(rows, key=lambda row: (row.order_id != order.order_id, row.order_id))
-        if others and order.tag not in self._doubled:
-            self._doubled.add(order.tag)
-            ids = ", ".join(row.order_id for row in others)
-            self._floor.commit(
-                AlarmRaised(
-                    f"{trade_id}: the book holds {len(rows)} orders with tag {order.tag}; expected one. "
-                    f"{first.order_id} is managed, {ids} needs a person.",
-                    trade_id,
-                )
-            )
-        return first
+    def _tell_of_doubled(self, trade_id: str, order: TradeOrder, rows: list[OrderReport]) -> None:
+        """Tell once of a second order under a tag, whichever showed first: a person has to look at it."""
+        others = {row.order_id for row in rows} - {_row_of(order, rows).order_id} if rows else set()
+        if not others or order.tag in self._doubled:
+            return
+        self._doubled.add(order.tag)
+        text = (
+            f"{trade_id}: the book holds {1 + len(others)} orders with tag {order.tag}; expected one. "
+            f"{_row_of(order, rows).order_id} is managed, {', '.join(sorted(others))} needs a person."
+        )
+        self._floor.commit(AlarmRaised(text, trade_id))
+
+
+def _row_of(order: TradeOrder, rows: list[OrderReport]) -> OrderReport:
+    """Return the order's own row: the one that was followed so far, or else the one that was answered."""
+    own = order.order_id if order.report is None else order.report.order_id
+    return min(rows, key=lambda row: (row.order_id != own, row.order_id))
 
 
 def _news_of(trade: Trade, order: TradeOrder, report: OrderReport, fills: Iterable[Fill]) -> tuple[Record, ...]:

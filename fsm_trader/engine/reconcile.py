@@ -158,10 +158,10 @@ class ReconcileDesk:
 
     def _why_not_sure(self, read_at: datetime, findings: Sequence[Finding]) -> str:
         """Say why nothing is bought on this answer of the broker, empty where it agrees with us."""
-        damaged_at = self._floor.ledger.damaged_at
-        if damaged_at is not None and read_at < damaged_at + self._floor.settings.broker.settle:
+        sure_from = self._floor.sure_from
+        if sure_from is not None and read_at < sure_from:
             # Orders whose rows are gone may be shown late, and one answer without them proves nothing.
-            gone = f"rows of the journal were found gone at {damaged_at:%H:%M:%S}"
+            gone = f"rows of the journal were found gone at {self._floor.ledger.damaged_at:%H:%M:%S}"
             return f"{gone}; the broker is watched for a while first"
         if self._suspected:
             return f"the broker does not show what {', '.join(sorted(self._suspected))} holds"

@@ -186,7 +186,7 @@ class Trader:
             # Ahead of the exchange's time a minute that still runs looks complete, and old prices look young.
             self.floor.fault = self.floor.fault or text
             text = f"{text}. No entry is taken until a restart; exits go on."
-        self.floor.commit(AlarmRaised(text))
+        self.floor.commit(AlarmRaised(text, stops_entries=event.is_back))
 
     def _hear(self, event: Event, now: datetime) -> None:
         """Take note of a whole and good answer of the broker."""
@@ -352,13 +352,19 @@ class Trader:
             self._login_required(event)
         if key == _STANDING and self.session.is_over:
             self._last_looks -= 1
-            self._is_swept = self._is_swept or self._last_looks <= 0
+            self._is_swept = self._is_swept or (self._last_looks <= 0 and not self._may_hold_unknown())
         # Where a token is wanting, that was said.
         if count == _FAILURES_BEFORE_ALARM and not event.login_required:
             of = f" of instrument {event.token}" if event.token else ""
             self.floor.commit(
                 AlarmRaised(f"{event.reading}{of}: no usable answer {count} times in a row: {event.why}. Asking on.")
             )
+
+    def _may_hold_unknown(self) -> bool:
+        """Tell whether an order whose rows are gone may have bought what can still be left today."""
+        closes_at = self.floor.plan.closes_at
+        is_open = closes_at is not None and self.floor.clock.now() < closes_at
+        return is_open and self.floor.sure_from is not None and bool(self.floor.unreconciled)
 
     def _login_required(self, event: ReadFailed) -> None:
         """Take note that no token works: once, not for each reading that says so."""

@@ -25,6 +25,7 @@ from fsm_trader.core.tags import TagParts, make_tag, owner_of
 from fsm_trader.core.trades import Trade, TradeOrder
 from fsm_trader.engine.effort import Effort, Seen
 from fsm_trader.engine.floor import Floor
+from fsm_trader.engine.look import look_before_exit
 from fsm_trader.engine.pace import paced, undone_exits
 from fsm_trader.engine.parts import Parts
 from fsm_trader.errors import StuckTradeError
@@ -235,7 +236,12 @@ class TradeDesk:
         if timeout is None:
             return None
         known = effort.trade.deadline
-        if not step.entered and known is not None and step.trigger != timeout.trigger and not _sends(step):
+        if (
+            not step.entered
+            and known is not None
+            and step.trigger != timeout.trigger
+            and "place_exit" not in step.actions
+        ):
             return known
         if timeout.after == "max_hold":
             hold = effort.trade.exits.max_hold
@@ -244,6 +250,7 @@ class TradeDesk:
         length = self._length(timeout.after)
         if step.dest == "PENDING_EXIT":
             length = paced(length, undone_exits(effort.trade), logged_out=self._floor.logged_out)
+            length = max(length, (self._floor.sure_from or effort.now) - effort.now)
         return Deadline(effort.now + length, timeout.trigger)
 
     def _length(self, after: timedelta | str) -> timedelta:
@@ -289,25 +296,9 @@ class TradeDesk:
         )
         checked = _policy(action, policy)
         effort.note(OrderIntended(trade.trade_id, role, attempt, request, checked.name))
-        look_first = role is Role.EXIT and not (attempt == 1 and self._is_sure(trade))
-        by_book = trade.trade_id in self._floor.compared.unshown
-        effort.jobs.append(
-            self._floor.effects.send(trade.trade_id, request, checked, look_first=look_first, by_book=by_book)
-        )
+        look = None if role is Role.ENTRY else look_before_exit(self._floor, trade, attempt, since=self._began)
+        effort.jobs.append(self._floor.effects.send(trade.trade_id, request, checked, look=look))
         effort.tags.append(request.tag)
-
-    def _is_sure(self, trade: Trade) -> bool:
-        """Tell whether a first exit may go out at once: the trade was followed from its entry, and so was the account.
-
-        All others look at what the broker holds right before they leave (I3).
-        """
-        is_followed = trade.opened_at >= self._began and trade.session == self._floor.session and not trade.is_adopted
-        if not is_followed or trade.trade_id in self._floor.compared.doubted or trade.filled_at is None:
-            return False
-        # A comparison leaves out what still moves; units that came after it were not compared.
-        return self._floor.compared.shown.get(trade.trade_id) == trade.held and self._floor.is_net_known(
-            trade.filled_at
-        )
 
     def _tag(self, trade: Trade, role: Role, attempt: int) -> str:
         day = datetime.fromisoformat(trade.session[:10]).date()
@@ -376,10 +367,6 @@ def _exit_said(ledger: Ledger, trade: Trade) -> bool:
     """
     said = ledger.exits_said.get(trade.strategy)
     return said is not None and said > trade.candle_start
-
-
-def _sends(step: Step) -> bool:
-    return "place_exit" in step.actions
 
 
 def _policy(action: str, policy: PolicySpec | None) -> PolicySpec:

@@ -282,11 +282,15 @@ def ended(row):
     return replace(row, status=OrderStatus.CANCELLED, filled_quantity=0)
 
 
-def test_a_second_order_under_one_tag_raises_one_alarm_and_ends_nothing(bench):
+@pytest.mark.parametrize("shown_from", ["09:15", "09:33"], ids=["with the first", "when the first is done"])
+def test_a_second_order_under_one_tag_raises_one_alarm_and_ends_nothing(bench, shown_from):
     day = bench(OUT)
-    day.broker.show = lambda book: replace(
-        book, orders=(*book.orders, *(ended(replace(row, order_id=f"9{row.order_id}")) for row in book.orders))
-    )
+
+    def doubled(book):
+        seconds = [ended(replace(row, order_id=f"9{row.order_id}")) for row in book.orders]
+        return book if book.read_at < at(shown_from) else replace(book, orders=(*book.orders, *seconds))
+
+    day.broker.show = doubled
     day.run()
 
     assert day.trade.state == "CLOSED"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from fsm_trader.broker.paper.faults import FaultPlan, OrderFault, ReadFault
 from fsm_trader.core.events import (
@@ -17,7 +18,7 @@ from fsm_trader.core.events import (
     ReadFailed,
     TokenChanged,
 )
-from fsm_trader.core.records import AlarmRaised, EntryBlocked, HealthSeen, OrderAnswered, OrderIntended
+from fsm_trader.core.records import AlarmRaised, DamageFound, EntryBlocked, HealthSeen, OrderAnswered, OrderIntended
 from fsm_trader.engine import loop
 from fsm_trader.engine.polls import ReadingKey
 
@@ -147,6 +148,20 @@ def test_a_day_that_ends_flat_while_no_token_works_is_told_from_one_that_was_com
     logged_out, answered = bench(faults=FaultPlan(reads=(dead,))).run(), bench().run()
 
     assert (logged_out.trader.ended_logged_out, answered.trader.ended_logged_out) == (True, False)
+
+
+@pytest.mark.parametrize(("are_rows_gone", "is_unsure"), [(True, False), (False, True)])
+def test_a_day_whose_journal_lost_rows_waits_for_a_login_until_the_market_closes(bench, are_rows_gone, is_unsure):
+    dead = ReadFault(kind="login_required", since=at("09:00"), until=at("10:25"))
+    day = bench(faults=FaultPlan(reads=(dead,)))
+    day.floor.plan = replace(day.floor.plan, closes_at=at("10:30"))
+    if are_rows_gone:
+        day.plan_action("09:16", lambda: day.floor.commit(DamageFound(("rows are gone",))))
+
+    day.run()
+
+    assert day.trader.ended_logged_out is is_unsure
+    assert (day.clock.now() >= at("10:25")) is are_rows_gone
 
 
 def test_a_health_check_that_finds_a_token_again_hurries_no_trade_that_is_not_on_its_way_out(bench):

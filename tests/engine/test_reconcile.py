@@ -23,6 +23,7 @@ from fsm_trader.core.orders import (
 from fsm_trader.core.reconcile import Rule, compare_positions, net_in_book
 from fsm_trader.core.records import (
     AlarmRaised,
+    DamageFound,
     EntryBlocked,
     OrderAdopted,
     OrderAnswered,
@@ -236,6 +237,20 @@ def test_no_exit_leaves_without_a_look_while_no_token_works_and_one_with_a_look_
     assert "the broker holds 0" in answers[-1].message
     assert day.orders(Role.EXIT) == 0
     assert (day.trade.state, day.trade.reason) == ("CLOSED", "closed_outside")
+
+
+def test_after_rows_were_lost_no_exit_leaves_before_one_that_is_on_its_way_has_shown_itself(bench):
+    day = bench({**IN, "09:39": EXIT})
+    day.plan_action("09:39", lambda: day.floor.commit(DamageFound(("rows are gone",))))
+
+    day.run()
+
+    answers = [(when, row.answer, row.sends) for when, row in day.timed(OrderAnswered) if row.tag != tag(Role.ENTRY)]
+    # Rows were found gone at 09:39; ``broker.settle`` is 90 s.
+    assert answers == [("09:40:00", "refused", 0), ("09:40:30", "accepted", 1)]
+    refused = next(row for row in day.rows(OrderAnswered) if row.answer == "refused")
+    assert "nothing is sold before 09:40:30" in refused.message
+    assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
 
 
 def test_an_exit_is_not_sent_again_when_the_broker_holds_nothing_any_more(bench):

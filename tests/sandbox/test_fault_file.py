@@ -62,6 +62,7 @@ def test_nothing_planned_is_nothing():
         ("{kind: too_many, call: place, tmes: 1}", "unknown key 'tmes'"),
         ("{kind: too_many, call: place, times: 0}", "a whole number from 1"),
         ("{kind: too_many, call: place, chance: 0.5}", "a percentage"),
+        ("{kind: too_many, call: place, chance: 0%}", "0.01%"),
         ("{kind: too_many, call: place, from: 10:00}", "without quotes"),
         ('{kind: too_many, call: place, from: "10:00", until: "10:00"}', "expected later than from"),
         ("{kind: too_many, call: place, status: 500}", "status has no meaning for too_many"),
@@ -126,3 +127,8 @@ def test_of_several_faults_the_wrong_one_is_named_by_its_number():
         read_plan(None, [good, "{kind: nothing}", good, "{kind: too_many}"])
 
     assert [fault.where for fault in refused.value.faults] == ["--fault (number 2):1:8", "--fault (number 4):1:1"]
+
+
+def test_a_fault_that_begins_after_the_played_day_is_refused(sandbox_with) -> None:
+    with pytest.raises(SetupError, match=r"token_death from 17:30:00: the played day is over at 16:\d\d:00"):
+        sandbox_with('{kind: token_death, from: "17:30"}')

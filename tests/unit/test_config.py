@@ -636,6 +636,7 @@ strategies:
         ),
         ("broker.kite.root", f"'https://api.kite.trade?token={HUSH}'", "(not shown)"),
         ("broker.kite.root", "http://127.0.0.1:99999", "is not such an address"),
+        ("broker.kite.root", "https://api.kite.trade/v3", "has a path, which would be left out"),
         ("broker.kite.root", "'http://[::1'", "is not such an address"),
         ("broker.kite.order_type", "stop", "Known: market, limit"),
         ("broker.kite.market_protection", "0", "expected -1 (Kite's choice) or a percentage above 0"),

@@ -210,6 +210,16 @@ def test_faults_and_alarms_are_shown(show, story) -> None:
     assert found.alarms == ("09:31:05 look",)
 
 
+def test_a_process_that_takes_no_entry_until_a_restart_says_so_until_the_next_one(show, story) -> None:
+    story.tell("09:20", trading(), AlarmRaised("the disk is full", stops_entries=True), AlarmRaised("look"))
+    before = show(story.ledger).strategies[0].blocked
+
+    story.tell("09:40", run_started())
+
+    assert before == ("the disk is full",)
+    assert "the disk is full" not in show(story.ledger).strategies[0].blocked
+
+
 def test_times_are_shown_in_the_zone_that_was_asked_for(show, story) -> None:
     until = Deadline(at("09:30:20"), "entry_timeout")
     story.tell("09:30", *bought(1, 10000), LevelsSet(ID, None, None, at("10:00")), AlarmRaised("look"))

@@ -192,7 +192,9 @@ class ShakyBroker:
             self._by_hand(kind, other, Side.BUY, other.lot_size, "NRML")
             return
         for each in self.truth.positions():
-            ours_now = each.quantity - self.foreign[_key(each)]
+            # What the trader is selling already nobody sells beside it: that is not promised to end well.
+            sold = sum(row.quantity for row in self.under_way if row.side is Side.SELL and _key(row) == _key(each))
+            ours_now = each.quantity - self.foreign[_key(each)] - (sold if kind == "sell_ours" else 0)
             contract = self.find_contract(each.tradingsymbol)
             if ours_now > 0 and contract is not None:
                 side = Side.SELL if kind == "sell_ours" else Side.BUY
@@ -381,5 +383,5 @@ class ShakyBroker:
         return Side.SELL if parts is not None and parts.role == "exit" else Side.BUY
 
 
-def _key(position: NetPosition) -> Key:
+def _key(position: NetPosition | OrderRequest) -> Key:
     return (position.exchange, position.tradingsymbol, position.product)

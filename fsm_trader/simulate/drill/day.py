@@ -29,7 +29,7 @@ from fsm_trader.simulate.drill.broker import ShakyBroker
 from fsm_trader.simulate.drill.coverage import Coverage
 from fsm_trader.simulate.drill.crash import Boundaries, Killed, LifeJournal
 from fsm_trader.simulate.drill.market import PromptWalkingMarket, WalkingMarket
-from fsm_trader.simulate.drill.oracles import Oracles
+from fsm_trader.simulate.drill.oracles import UNSURE, Oracles
 from fsm_trader.simulate.drill.scenario import Scenario, Word
 from fsm_trader.simulate.drill.stage import DAY, MINUTES, SPOT_PAISE, Stage
 
@@ -246,7 +246,9 @@ class SimulatedDay:
             self._begin(floor, life)
             loop.run(trader, inbox=self._inbox, clock=self._clock)
             is_over = trader.session.is_over and not ledger.open_trades
-            floor.commit(RunStopped(0 if is_over else 3, trader.stop_reason))
+            # The exit codes of ``run``: still open, over and not compared for want of a login, over.
+            code = 3 if not is_over else UNSURE if trader.ended_logged_out else 0
+            floor.commit(RunStopped(code, trader.stop_reason))
         except Killed:
             is_over = False
             self._killed += 1

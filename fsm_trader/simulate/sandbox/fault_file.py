@@ -49,6 +49,7 @@ _ONLY = {
     "age": ("stale_positions",),
 }
 _STREAM = ("silent_stream", "closed_stream", "token_death")
+_LEAST_CHANCE = Decimal("0.0001")
 _OF_REQUESTS = ("call", "times", "skip", "tags", "chance")
 
 
@@ -100,7 +101,7 @@ def _planned(reader: Reader, node: Node) -> PlannedFault | None:
         times=reader.integer(found["times"], least=1, most=10**6) if "times" in found else None if windowed else 1,
         skip=(reader.integer(found["skip"], least=0, most=10**6) if "skip" in found else 0) or 0,
         tags=_text(reader, found, "tags", "*"),
-        chance=_or(reader.percent(found["chance"], least=Decimal(0), most=Decimal(1)), Decimal(1))
+        chance=_or(reader.percent(found["chance"], least=_LEAST_CHANCE, most=Decimal(1)), Decimal(1))
         if "chance" in found
         else Decimal(1),
         status=(reader.integer(found["status"], least=400, most=599) if "status" in found else None) or 502,
