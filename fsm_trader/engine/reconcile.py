@@ -7,7 +7,7 @@ finds is a row; what it changes, it changes through the trade machines.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -291,12 +291,14 @@ def _lapsed(trade: Trade) -> list[Record]:
     return [*rows, AlarmRaised(text, trade.trade_id)]
 
 
-def _sales_of(key: Key, missing: int, trades: Iterable[Trade], book: OrderBook) -> _Sales:
+def _sales_of(key: Key, missing: int, trades: Collection[Trade], book: OrderBook) -> _Sales:
     """Reckon what others sold of a contract since we first held it, less what was counted as sold by them before."""
     ours = [trade for trade in trades if key_of(trade) == key and trade.filled_at is not None]
     since = min(trade.filled_at for trade in ours if trade.filled_at is not None)
     rows = [row for row in book.orders if (row.exchange, row.tradingsymbol, row.product) == key]
-    sides = {row.order_id: row.side for row in rows if read_tag(row.tag) is None}
+    # A second order under a tag of ours sold for nobody of ours, too.
+    followed = {order.order_id for trade in trades for order in trade.orders}
+    sides = {row.order_id: row.side for row in rows if row.order_id not in followed}
     fills = [fill for fill in book.fills if fill.order_id in sides and fill.at >= since]
     sold = [fill for fill in fills if sides[fill.order_id] is Side.SELL]
     bought = sum(fill.quantity for fill in fills) - sum(fill.quantity for fill in sold)

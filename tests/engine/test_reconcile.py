@@ -253,6 +253,22 @@ def test_after_rows_were_lost_no_exit_leaves_before_one_that_is_on_its_way_has_s
     assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
 
 
+def test_an_entry_and_an_exit_that_the_network_doubled_are_told_and_counted_at_what_they_brought(bench):
+    day = bench({**IN, "09:39": EXIT})
+    somebody(day, "09:31:01", by_hand(Side.BUY, tag=tag(Role.ENTRY)))
+    somebody(day, "09:40:01", by_hand(Side.SELL, tag=tag(Role.EXIT)))
+
+    day.run(foreign=True)
+
+    first, second = day.trades
+    assert (first.state, first.exit_reason) == ("CLOSED", "strategy_exit")
+    assert (second.state, second.reason) == ("CLOSED", "closed_outside")
+    (gone,) = day.rows(SoldOutside)
+    assert gone.value_paise is not None
+    assert [row.text for row in day.rows(AlarmRaised) if "the book holds 2 orders with tag" in row.text]
+    assert day.broker.inner.positions() == ()
+
+
 def test_an_exit_is_not_sent_again_when_the_broker_holds_nothing_any_more(bench):
     refused = FaultPlan(orders=(OrderFault(kind="refuse", tags="FT??????001X01*"),))
     day = bench({**IN, "09:39": EXIT}, faults=refused)
