@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import logging
 import queue
+import ssl
 import struct
 import subprocess
 import sys
@@ -70,6 +71,7 @@ _STEP = timedelta(seconds=5)  # After ten seconds without a tick an instrument c
 _STUB = Path(__file__).with_name("kite_stub.py")
 _WITHIN_S = 10.0
 _ANY = 100_000
+_TICKS_EVERY_S = 0.25
 REST_S = 0.01
 """How long everything is left alone before what is timed; the reference has the same rest."""
 
@@ -203,11 +205,26 @@ class Desk:
         folder: for its journal and its log.
         port: the stub's.
         trades: how many may be open at a time; each has a strategy of its own.
+        trust: verifies the stub, which then speaks TLS.
+        warm_after: an order connection that was idle this long is used for a small read.
     """
 
-    def __init__(self, folder: Path, port: int, *, trades: int = 1) -> None:
-        self._stub = http.client.HTTPConnection("127.0.0.1", port, timeout=_WITHIN_S)
-        self.settings = _settings(folder, port, trades)
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        trades: int = 1,
+        trust: ssl.SSLContext | None = None,
+        warm_after: timedelta | None = None,
+    ) -> None:
+        self._stub = (
+            http.client.HTTPConnection("127.0.0.1", port, timeout=_WITHIN_S)
+            if trust is None
+            else http.client.HTTPSConnection("127.0.0.1", port, timeout=_WITHIN_S, context=trust)
+        )
+        self._trust, self._warm_after = trust, warm_after
+        self.settings = _settings(folder, f"{'http' if trust is None else 'https'}://127.0.0.1:{port}", trades)
         self._strategies = [_Strategy() for _ in self.settings.strategies]
         self._ear = _Ear()
         self._time = _START
@@ -264,6 +281,14 @@ class Desk:
         self._order_moved("CLOSED")
         self._options()
         return way
+
+    def idle(self, for_s: float) -> None:
+        """Let real time go by in which nothing is ordered, and the index ticks as it does."""
+        until_s = time.monotonic() + for_s
+        while time.monotonic() < until_s:
+            pause_s(_TICKS_EVERY_S)
+            self._step_to(self._time + timedelta(seconds=_TICKS_EVERY_S))
+            self.take(self._index_message(SPOT))
 
     def packet(self, contract: OptionContract, price: int) -> bytes:
         """Return a full packet of Kite's websocket with a trade of now."""
@@ -328,7 +353,7 @@ class Desk:
         settings, kite = self.settings, self.settings.broker.kite
         if kite is None:
             raise WrongResultError("no settings of Kite; no figure is told")
-        wire = KiteWire(
+        wire = self.wire = KiteWire(
             root=kite.root,
             api_key=KEY,
             token=lambda: TOKEN,
@@ -336,6 +361,8 @@ class Desk:
             clock=self.clock,
             # The minutes between two orders pass in no time here, and what is read in them must not be waited for.
             budgets=Budgets(self.clock, Limits(others_per_second=_ANY, orders_per_day=_ANY)),
+            trust=self._trust,
+            warm_after=self._warm_after,
         )
         undo.callback(wire.close)
         self.feed = KiteFeed(
@@ -430,10 +457,10 @@ CONTRACTS = tuple(_contract(strike) for strike in range(2_000_000, 3_000_000, ST
 _BY_STRIKE = {int(contract.strike_paise): contract for contract in CONTRACTS}
 
 
-def _settings(folder: Path, port: int, trades: int) -> Settings:
+def _settings(folder: Path, root: str, trades: int) -> Settings:
     bundled = settings_of(processes.ROOT / "session.yaml")
     kite = KiteSettings(
-        root=f"http://127.0.0.1:{port}",
+        root=root,
         api_key=Secret(KEY, "bench"),
         access_token=Secret(TOKEN, "bench"),
         token_file=None,
