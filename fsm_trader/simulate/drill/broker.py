@@ -192,9 +192,9 @@ class ShakyBroker:
             self._by_hand(kind, other, Side.BUY, other.lot_size, "NRML")
             return
         for each in self.truth.positions():
-            # What the trader is selling already nobody sells beside it: that is not promised to end well.
-            sold = sum(row.quantity for row in self.under_way if row.side is Side.SELL and _key(row) == _key(each))
-            ours_now = each.quantity - self.foreign[_key(each)] - (sold if kind == "sell_ours" else 0)
+            # What is being sold already nobody sells beside it: that is not promised to end well.
+            on_sale = self._on_sale(_key(each)) if kind == "sell_ours" else 0
+            ours_now = each.quantity - self.foreign[_key(each)] - on_sale
             contract = self.find_contract(each.tradingsymbol)
             if ours_now > 0 and contract is not None:
                 side = Side.SELL if kind == "sell_ours" else Side.BUY
@@ -209,6 +209,12 @@ class ShakyBroker:
     def settle(self) -> None:
         """Let everything happen that happens up to now."""
         self._advance()
+
+    def _on_sale(self, key: Key) -> int:
+        """Return how many units orders may still sell, those included that have not arrived."""
+        sent = sum(row.quantity for row in self.under_way if row.side is Side.SELL and _key(row) == key)
+        rows = (row for row in self.truth.book().orders if row.side is Side.SELL and not row.status.is_terminal)
+        return sent + sum(row.quantity - row.filled_quantity for row in rows if _key(row) == key)
 
     def _by_hand(self, kind: HandKind, contract: OptionContract, side: Side, quantity: int, product: str) -> None:
         request = OrderRequest(
@@ -383,5 +389,5 @@ class ShakyBroker:
         return Side.SELL if parts is not None and parts.role == "exit" else Side.BUY
 
 
-def _key(position: NetPosition | OrderRequest) -> Key:
+def _key(position: NetPosition | OrderRequest | OrderReport) -> Key:
     return (position.exchange, position.tradingsymbol, position.product)
