@@ -112,6 +112,7 @@ class Floor:
         self.clock_set_at: datetime | None = None
         self.compared = Compared()
         self.stale_options = ""
+        self._began, self._damaged_before = clock.now(), ledger.damaged_at
         self.highest_seen = 0
         self.unreconciled = "the broker was not asked yet"
         self._untold: list[AlarmRaised] = []
@@ -173,9 +174,17 @@ class Floor:
 
     @property
     def sure_from(self) -> datetime | None:
-        """When an order whose rows are gone from the journal has shown itself; None where none are gone."""
+        """When an order whose rows are gone from the journal has shown itself; None where none are gone.
+
+        Time that the machine's clock was set over was not waited, and one that was set back since an earlier process
+        found the damage must not hold an exit for longer than the wait itself.
+        """
         damaged_at = self.ledger.damaged_at
-        return None if damaged_at is None else damaged_at + self.settings.broker.settle
+        if damaged_at is None:
+            return None
+        if damaged_at == self._damaged_before:
+            damaged_at = min(damaged_at, self._began)
+        return max(damaged_at, self.clock_set_at or damaged_at) + self.settings.broker.settle
 
     def next_trade_number(self) -> int:
         """Return the number of the next trade: no tag is used twice, not one of an order this journal never saw."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 from hypothesis import given
@@ -251,6 +252,23 @@ def test_after_rows_were_lost_no_exit_leaves_before_one_that_is_on_its_way_has_s
     refused = next(row for row in day.rows(OrderAnswered) if row.answer == "refused")
     assert "nothing is sold before 09:40:30" in refused.message
     assert (day.trade.state, day.trade.exit_reason) == ("CLOSED", "strategy_exit")
+
+
+def test_the_wait_after_lost_rows_begins_anew_with_a_set_clock_and_is_never_longer_than_itself(bench):
+    day = bench({})
+    day.begin()
+    settle = day.settings.broker.settle
+    day.floor.commit(DamageFound(("rows are gone",)))
+    found_at = day.clock.now()
+    assert day.floor.sure_from == found_at + settle
+
+    day.floor.clock_set_at = found_at + timedelta(hours=1)
+    assert day.floor.sure_from == found_at + timedelta(hours=1) + settle
+
+    # Found by an earlier process whose clock was an hour ahead of this one's.
+    day.floor.clock_set_at = None
+    day.floor._damaged_before = day.ledger.damaged_at = found_at + timedelta(hours=1)
+    assert day.floor.sure_from == found_at + settle
 
 
 def test_an_entry_and_an_exit_that_the_network_doubled_are_told_and_counted_at_what_they_brought(bench):
